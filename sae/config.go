@@ -1,0 +1,174 @@
+package sae
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// The values of the enumerated fields of [Config].
+const (
+	ArchTopK = "topk"
+
+	LossFVU = "fvu" // squared error over the variance of the batch, AuxK over the variance of the residual (OpenAI)
+	LossMSE = "mse" // squared error summed over d, averaged over the batch, and AuxK the same (SAELens)
+
+	NormalizeNone     = "none"
+	NormalizeExpected = "expected_average_only_in" // one scale s with E|s x| = sqrt(d), folded into the weights on save
+
+	DecoderUnit = "unit" // rows of W_dec have norm 1; the parallel part of their gradient is removed
+	DecoderFree = "free" // no constraint
+
+	EngineAuto   = "auto"   // the fastest, measured when the trainer is made
+	EngineHybrid = "hybrid" // encoder on the backend, the sparse half in Go
+	EngineXLA    = "xla"    // one backend program, sparse gradients
+	EngineDense  = "dense"  // one backend program, dense gradients by automatic differentiation
+)
+
+// Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
+// [Config.Resolve].
+type Config struct {
+	Arch      string `json:"arch" yaml:"arch" mapstructure:"arch"`                // architecture: topk
+	DIn       int    `json:"d_in" yaml:"d_in" mapstructure:"d_in"`                // width of the activations; 0: that of the data
+	DSAE      int    `json:"d_sae" yaml:"d_sae" mapstructure:"d_sae"`             // number of latents; 0: Expansion * DIn
+	Expansion int    `json:"expansion" yaml:"expansion" mapstructure:"expansion"` // latents per input dimension when DSAE is 0
+	K         int    `json:"k" yaml:"k" mapstructure:"k"`                         // latents kept for each row
+
+	Tokens int64  `json:"tokens" yaml:"tokens" mapstructure:"tokens"` // rows to train on; the last batch is rounded up
+	Batch  int    `json:"batch" yaml:"batch" mapstructure:"batch"`    // rows of one step
+	Seed   uint64 `json:"seed" yaml:"seed" mapstructure:"seed"`       // of the initial dictionary
+
+	LR      float64 `json:"lr" yaml:"lr" mapstructure:"lr"`                   // peak learning rate; 0: 2e-4 * sqrt(2^14 / DSAE)
+	Warmup  float64 `json:"warmup" yaml:"warmup" mapstructure:"warmup"`       // share of the steps with a rising rate
+	Decay   float64 `json:"decay" yaml:"decay" mapstructure:"decay"`          // share of the steps, the last ones, with a rate falling to zero
+	Beta1   float64 `json:"beta1" yaml:"beta1" mapstructure:"beta1"`          // Adam: decay of the mean of the gradients
+	Beta2   float64 `json:"beta2" yaml:"beta2" mapstructure:"beta2"`          // Adam: decay of the mean of their squares
+	AdamEps float64 `json:"adam_eps" yaml:"adam_eps" mapstructure:"adam_eps"` // Adam: added to the root of the second moment
+	Clip    float64 `json:"clip" yaml:"clip" mapstructure:"clip"`             // largest L2 norm of the whole gradient; 0: no limit
+
+	Loss       string  `json:"loss" yaml:"loss" mapstructure:"loss"`                      // fvu or mse
+	AuxK       int     `json:"aux_k" yaml:"aux_k" mapstructure:"aux_k"`                   // dead latents per row in AuxK; 0: the power of two nearest to DIn/2
+	AuxCoef    float64 `json:"aux_coef" yaml:"aux_coef" mapstructure:"aux_coef"`          // weight of AuxK; 0 turns it off
+	DeadTokens int64   `json:"dead_tokens" yaml:"dead_tokens" mapstructure:"dead_tokens"` // a latent silent for so many rows is dead
+
+	Normalize        string `json:"normalize_activations" yaml:"normalize_activations" mapstructure:"normalize_activations"`                      // none or expected_average_only_in
+	Decoder          string `json:"decoder" yaml:"decoder" mapstructure:"decoder"`                                                                // unit or free
+	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" yaml:"rescale_acts_by_decoder_norm" mapstructure:"rescale_acts_by_decoder_norm"` // select by pre * |W_dec row| (SAELens)
+	InitRows         int    `json:"init_rows" yaml:"init_rows" mapstructure:"init_rows"`                                                          // rows that give s and b_dec, the geometric median
+	Engine           string `json:"engine" yaml:"engine" mapstructure:"engine"`                                                                   // auto, hybrid, xla or dense
+	CheckpointTokens int64  `json:"checkpoint_tokens" yaml:"checkpoint_tokens" mapstructure:"checkpoint_tokens"`                                  // rows between checkpoints
+}
+
+// DefaultConfig returns the values of OpenAI's TopK recipe (arXiv:2406.04093 and its code): unit decoder rows, tied
+// encoder, b_dec at the geometric median, AuxK with coefficient 1/32, dead after 10M tokens, Adam with eps 6.25e-10.
+// The learning rate follows dictionary_learning's rule, its warm-up and decay are shares of the run, and the batch is
+// a CPU's (the paper's is 131,072). The caller sets Tokens and either DSAE or Expansion.
+func DefaultConfig() Config {
+	return Config{
+		Arch: ArchTopK, Expansion: 16, K: 32,
+		Tokens: 100_000_000, Batch: 4096,
+		Warmup: 0.05, Decay: 0.2, Beta1: 0.9, Beta2: 0.999, AdamEps: 6.25e-10, Clip: 1,
+		Loss: LossFVU, AuxCoef: 1.0 / 32, DeadTokens: 10_000_000,
+		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768,
+		Engine: EngineAuto, CheckpointTokens: 5_000_000,
+	}
+}
+
+// Resolve returns c for activations of width dIn with every size and rule-given value filled in, validated.
+func (c Config) Resolve(dIn int) (Config, error) {
+	if c.DIn == 0 {
+		c.DIn = dIn
+	}
+	if c.DIn != dIn {
+		return c, fmt.Errorf("sae: config: d_in is %d but the activations have %d dimensions; leave d_in out or name another site", c.DIn, dIn)
+	}
+	if c.DSAE == 0 {
+		c.DSAE = c.Expansion * c.DIn
+	}
+	if c.LR == 0 && c.DSAE > 0 {
+		c.LR = 2e-4 * math.Sqrt(16384/float64(c.DSAE))
+	}
+	if c.AuxK == 0 {
+		c.AuxK = min(nearestPowerOfTwo(c.DIn/2), c.DSAE)
+	}
+	return c, c.Validate()
+}
+
+// Validate returns an error that names the first wrong field, its value and what is allowed.
+func (c Config) Validate() error {
+	bad := func(field string, value any, want string) error {
+		return fmt.Errorf("sae: config: %s is %v; it must be %s", field, value, want)
+	}
+	oneOf := func(field, value string, allowed ...string) error {
+		if slices.Contains(allowed, value) {
+			return nil
+		}
+		return bad(field, fmt.Sprintf("%q", value), fmt.Sprintf("one of %q", allowed))
+	}
+	share := func(v float64) bool { return v >= 0 && v <= 1 }
+	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+	switch {
+	case c.DIn < 1:
+		return bad("d_in", c.DIn, "at least 1")
+	case c.DSAE < 1 || c.DSAE > math.MaxInt32 || c.DIn > math.MaxInt32/c.DSAE:
+		return bad("d_sae", c.DSAE, "at least 1, and d_in * d_sae below 2^31; set d_sae or expansion")
+	case c.K < 1 || c.K > c.DSAE:
+		return bad("k", c.K, fmt.Sprintf("between 1 and d_sae = %d", c.DSAE))
+	case c.Tokens < 1:
+		return bad("tokens", c.Tokens, "at least 1")
+	case c.Batch < 1 || c.Batch > math.MaxInt32/2/max(c.K, 1):
+		return bad("batch", c.Batch, "at least 1, and batch * k below 2^30")
+	case !positive(c.LR):
+		return bad("lr", c.LR, "a positive number")
+	case !share(c.Warmup):
+		return bad("warmup", c.Warmup, "a share between 0 and 1 of the steps")
+	case !share(c.Decay) || c.Warmup+c.Decay > 1:
+		return bad("decay", c.Decay, "a share of the steps, at most 1 with warmup")
+	case !(c.Beta1 >= 0 && c.Beta1 < 1):
+		return bad("beta1", c.Beta1, "in [0, 1)")
+	case !(c.Beta2 >= 0 && c.Beta2 < 1):
+		return bad("beta2", c.Beta2, "in [0, 1)")
+	case !positive(c.AdamEps):
+		return bad("adam_eps", c.AdamEps, "a positive number")
+	case !(c.Clip >= 0) || math.IsInf(c.Clip, 1):
+		return bad("clip", c.Clip, "0 (off) or a positive number")
+	case c.AuxK < 1 || c.AuxK > c.DSAE:
+		return bad("aux_k", c.AuxK, fmt.Sprintf("between 1 and d_sae = %d", c.DSAE))
+	case !(c.AuxCoef >= 0) || c.AuxCoef > 1e6:
+		return bad("aux_coef", c.AuxCoef, "between 0 (off) and 1e6")
+	case c.DeadTokens < 1:
+		return bad("dead_tokens", c.DeadTokens, "at least 1")
+	case c.InitRows < 1:
+		return bad("init_rows", c.InitRows, "at least 1")
+	case c.CheckpointTokens < 1:
+		return bad("checkpoint_tokens", c.CheckpointTokens, "at least 1")
+	}
+	for _, err := range []error{
+		oneOf("arch", c.Arch, ArchTopK),
+		oneOf("loss", c.Loss, LossFVU, LossMSE),
+		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected),
+		oneOf("decoder", c.Decoder, DecoderUnit, DecoderFree),
+		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Steps returns the number of training steps: Tokens / Batch, rounded up.
+func (c Config) Steps() int64 { return (c.Tokens + int64(c.Batch) - 1) / int64(c.Batch) }
+
+// nearestPowerOfTwo returns the power of two nearest to n, the larger one on a tie, and 1 for n < 1.
+func nearestPowerOfTwo(n int) int {
+	if n < 1 {
+		return 1
+	}
+	low := 1 << (bits.Len(uint(n)) - 1)
+	if n-low < 2*low-n {
+		return low
+	}
+	return 2 * low
+}

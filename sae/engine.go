@@ -1,0 +1,127 @@
+package sae
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute"
+)
+
+// ErrNonFinite says that a training step met NaN or Inf. The step was not applied.
+var ErrNonFinite = errors.New("not a finite number")
+
+// weights are the four trained tensors, or one of their Adam moments. The encoder is kept as [F, d], transposed
+// against W_enc, so that a latent's weights lie together.
+type weights struct {
+	enc, dec   []float32 // [F, d]
+	bEnc, bDec []float32 // [F], [d]
+}
+
+func newWeights(d, f int) weights {
+	return weights{enc: make([]float32, f*d), dec: make([]float32, f*d), bEnc: make([]float32, f), bDec: make([]float32, d)}
+}
+
+func (w weights) clone() weights {
+	c := newWeights(len(w.bDec), len(w.bEnc))
+	for i, dst := range c.slices() {
+		copy(dst, w.slices()[i])
+	}
+	return c
+}
+
+// slices returns the tensors in the fixed order of weightNames.
+func (w weights) slices() [4][]float32 { return [4][]float32{w.enc, w.dec, w.bEnc, w.bDec} }
+
+var weightNames = [4]string{"W_enc", "W_dec", "b_enc", "b_dec"}
+
+// params are the weights with Adam's two moments.
+type params struct{ w, m, v weights }
+
+func newParams(w weights) params {
+	d, f := len(w.bDec), len(w.bEnc)
+	return params{w: w, m: newWeights(d, f), v: newWeights(d, f)}
+}
+
+// stepInput is what a step needs besides the parameters.
+type stepInput struct {
+	x    []float32 // [B, d], already scaled
+	rate float64   // learning rate
+	t    int64     // Adam's step, from 1
+	dead []int32   // dead latents, ascending
+}
+
+// stepOutput is what a step reports, in the units of the scaled input.
+type stepOutput struct {
+	loss, aux float64 // the whole loss and AuxK's weighted part of it
+	mse       float64 // mean over rows of the summed squared error
+	variance  float64 // mean over rows of the summed squared distance to the batch mean
+	l0        float64 // mean number of latents above zero
+	gradNorm  float64 // before clipping
+	fired     []bool  // [F]; valid until the next step
+}
+
+// engine holds the parameters and performs training steps. A failed step leaves the parameters as they were.
+type engine interface {
+	step(in stepInput) (stepOutput, error)
+	// snapshot returns the parameters; the caller must not change them and they are valid until the next step.
+	snapshot() (params, error)
+	close()
+}
+
+// newEngine makes the engine called name with a copy of p.
+func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, error) {
+	switch name {
+	case EngineHybrid:
+		return newHybrid(b, cfg, p)
+	case EngineXLA, EngineDense:
+		return newDevice(b, name, cfg, p)
+	}
+	return nil, fmt.Errorf("sae: unknown engine %q", name)
+}
+
+// adamStep returns the numbers of Adam's step t with gradients scaled by scale.
+func adamStep(cfg Config, rate float64, t int64, scale float64) adamCoef {
+	return adamCoef{
+		scale: float32(scale),
+		b1:    float32(cfg.Beta1), c1: float32(1 - cfg.Beta1),
+		b2: float32(cfg.Beta2), c2: float32(1 - cfg.Beta2),
+		rate: float32(rate / (1 - math.Pow(cfg.Beta1, float64(t)))),
+		root: float32(1 / math.Sqrt(1-math.Pow(cfg.Beta2, float64(t)))),
+		eps:  float32(cfg.AdamEps),
+	}
+}
+
+// clipScale is the factor that brings a gradient of norm g down to the limit, as torch's clip_grad_norm_ has it.
+func clipScale(limit, g float64) float64 {
+	if limit == 0 {
+		return 1
+	}
+	return min(1, limit/(g+1e-6))
+}
+
+// checkFinite names the first thing of a step that is not finite: a tensor that entered it, or else the gradient.
+func checkFinite(in stepInput, out stepOutput, w weights) error {
+	if !math.IsNaN(out.loss) && !math.IsInf(out.loss, 0) && !math.IsNaN(out.gradNorm) && !math.IsInf(out.gradNorm, 0) {
+		return nil
+	}
+	if i := firstNonFinite(in.x); i >= 0 {
+		d := len(w.bDec)
+		return fmt.Errorf("row %d, dimension %d of the batch is %v: %w; look at the store with `loupe store verify`", i/d, i%d, in.x[i], ErrNonFinite)
+	}
+	for n, s := range w.slices() {
+		if i := firstNonFinite(s); i >= 0 {
+			return fmt.Errorf("element %d of %s is %v: %w; resume from an earlier checkpoint with a lower lr", i, weightNames[n], s[i], ErrNonFinite)
+		}
+	}
+	return fmt.Errorf("loss %v, gradient norm %v: %w; lower lr, set clip, or normalise the activations", out.loss, out.gradNorm, ErrNonFinite)
+}
+
+func firstNonFinite(s []float32) int {
+	for i, v := range s {
+		if v-v != 0 {
+			return i
+		}
+	}
+	return -1
+}

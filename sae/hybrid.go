@@ -1,0 +1,370 @@
+package sae
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// hybrid computes the encoder product on the backend and the rest in Go: selection, decoding, the gradients of the
+// few latents that a row touches, and Adam. Work per token is 2dF for the encoder and about 10kd for the rest.
+type hybrid struct {
+	cfg  Config
+	p    params
+	exec *Exec
+
+	xc, wEnc, bEnc, norm *tensors.Tensor // [B, d], [d, F], [F], [F]: the encoder's inputs, shared with the backend
+	centred              []float32       // xc's values
+
+	act    Latents // the kept latents, [B, k]
+	gAct   []float32
+	auxAct Latents // the dead latents of AuxK, [B, k_aux] in steps that have any
+	gAux   []float32
+	err    []float32 // [2B, d]: the gradients at the reconstruction: main, then AuxK's
+	grad   weights
+	active []bool // latents with an entry in this step
+	fired  []bool
+	list   entries
+	rowSum *chunkSums // [d] per chunk of rows or latents
+	scalar *chunkSums // a few numbers per chunk
+}
+
+func newHybrid(b compute.Backend, cfg Config, p params) (*hybrid, error) {
+	d, f, n := cfg.DIn, cfg.DSAE, cfg.Batch
+	h := &hybrid{
+		cfg:  cfg,
+		p:    params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()},
+		act:  newLatents(n, cfg.K),
+		gAct: make([]float32, n*cfg.K), err: make([]float32, 2*n*d),
+		grad: newWeights(d, f), active: make([]bool, f), fired: make([]bool, f),
+		rowSum: newChunkSums(max(n, f), d), scalar: newChunkSums(max(n, f), 4),
+	}
+	exec, err := newEncoderExec(b, cfg.RescaleByDecoder)
+	if err != nil {
+		return nil, err
+	}
+	h.exec = exec
+	for _, t := range []struct {
+		at   **tensors.Tensor
+		dims []int
+	}{{&h.xc, []int{n, d}}, {&h.wEnc, []int{d, f}}, {&h.bEnc, []int{f}}, {&h.norm, []int{f}}} {
+		if *t.at, err = tensors.FromShapeForBackend(b, 0, shapes.Make(dtypes.Float32, t.dims...)); err != nil {
+			h.close()
+			return nil, fmt.Errorf("sae: allocate %v on the backend: %w", t.dims, err)
+		}
+	}
+	if err := h.publish(); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *hybrid) close() {
+	if h.exec != nil {
+		h.exec.Finalize()
+	}
+	for _, t := range []*tensors.Tensor{h.xc, h.wEnc, h.bEnc, h.norm} {
+		if t != nil {
+			_ = t.FinalizeAll()
+		}
+	}
+}
+
+func (h *hybrid) snapshot() (params, error) { return h.p, nil }
+
+// publish writes the encoder's weights into the tensors that the backend reads.
+func (h *hybrid) publish() error {
+	d, f := h.cfg.DIn, h.cfg.DSAE
+	if err := tensors.MutableFlatData(h.wEnc, func(dst []float32) { transpose(dst, h.p.w.enc, f, d) }); err != nil {
+		return fmt.Errorf("sae: write W_enc for the backend: %w", err)
+	}
+	if err := tensors.MutableFlatData(h.bEnc, func(dst []float32) { copy(dst, h.p.w.bEnc) }); err != nil {
+		return fmt.Errorf("sae: write b_enc for the backend: %w", err)
+	}
+	if !h.cfg.RescaleByDecoder {
+		return nil
+	}
+	return tensors.MutableFlatData(h.norm, func(dst []float32) { rowNorms(dst, h.p.w.dec, d) })
+}
+
+func (h *hybrid) step(in stepInput) (stepOutput, error) {
+	n := h.cfg.Batch
+	out := stepOutput{fired: h.fired}
+	err := tensors.MutableFlatData(h.xc, func(xc []float32) {
+		out.variance = h.centre(xc, in.x)
+		h.centred = xc
+	})
+	if err != nil {
+		return out, fmt.Errorf("sae: write the batch for the backend: %w", err)
+	}
+	args := []any{h.xc, h.wEnc, h.bEnc}
+	if h.cfg.RescaleByDecoder {
+		args = append(args, h.norm)
+	}
+	scores, err := h.exec.Call1(args...)
+	if err != nil {
+		return out, fmt.Errorf("sae: encode: %w", err)
+	}
+	defer scores.MustFinalizeAll()
+	var sse, auxSSE float64
+	coef := lossCoef{main: mainCoef(h.cfg, n, out.variance)}
+	aux := len(in.dead) > 0 && h.cfg.AuxCoef > 0 && coef.main > 0
+	err = tensors.ConstFlatData(scores, func(s []float32) {
+		sse, out.l0 = h.forward(s, coef.main)
+		if aux {
+			coef.aux = auxCoef(h.cfg, n, len(in.dead), h.residualVariance(coef.main))
+			auxSSE = h.forwardAux(s, in.dead, coef)
+		}
+	})
+	if err != nil {
+		return out, fmt.Errorf("sae: read the encoder's output: %w", err)
+	}
+	out.mse, out.l0, out.variance = sse/float64(n), out.l0/float64(n), out.variance/float64(n)
+	out.aux = coef.aux * auxSSE
+	out.loss = coef.main*sse + out.aux
+
+	h.list.build(h.cfg.DSAE, h.act, h.gAct, h.auxAct, h.gAux, aux, h.cfg.Loss == LossMSE)
+	out.gradNorm = h.gradients()
+	if err := checkFinite(in, out, h.p.w); err != nil {
+		return out, err
+	}
+	h.update(adamStep(h.cfg, in.rate, in.t, clipScale(h.cfg.Clip, out.gradNorm)))
+	return out, h.publish()
+}
+
+// centre writes x - b_dec into xc and returns the total variance of x, sum|x - mean x|^2.
+func (h *hybrid) centre(xc, x []float32) float64 {
+	n, d, b := h.cfg.Batch, h.cfg.DIn, h.p.w.bDec
+	parallel(n, func(_, c, lo, hi int) {
+		sum := h.rowSum.at(c)
+		for r := lo; r < hi; r++ {
+			row, src := xc[r*d:(r+1)*d], x[r*d:(r+1)*d]
+			for j, v := range src {
+				row[j] = v - b[j]
+				sum[j] += float64(row[j])
+			}
+		}
+	})
+	return h.variance(xc, 1)
+}
+
+// residualVariance returns the total variance of e = g / (2 main) over the rows of the main gradient.
+func (h *hybrid) residualVariance(main float64) float64 {
+	n, d := h.cfg.Batch, h.cfg.DIn
+	parallel(n, func(_, c, lo, hi int) {
+		sum := h.rowSum.at(c)
+		for r := lo; r < hi; r++ {
+			for j, v := range h.err[r*d : (r+1)*d] {
+				sum[j] += float64(v)
+			}
+		}
+	})
+	return h.variance(h.err[:n*d], 1/(2*main))
+}
+
+// variance returns scale^2 * sum|row - mean row|^2 over the rows whose chunk sums are in rowSum.
+func (h *hybrid) variance(rows []float32, scale float64) float64 {
+	n, d := h.cfg.Batch, h.cfg.DIn
+	mean := make([]float64, d)
+	h.rowSum.total(n, mean)
+	for j := range mean {
+		mean[j] /= float64(n)
+	}
+	parallel(n, func(_, c, lo, hi int) {
+		acc := h.scalar.at(c)
+		for r := lo; r < hi; r++ {
+			for j, v := range rows[r*d : (r+1)*d] {
+				diff := float64(v) - mean[j]
+				acc[0] += diff * diff
+			}
+		}
+	})
+	var sum [4]float64
+	h.scalar.total(n, sum[:])
+	return sum[0] * scale * scale
+}
+
+// forward selects and decodes every row, leaves 2 main e in err and the gradients of the kept activations in gAct, and
+// returns sum|e|^2 and the number of activations above zero.
+func (h *hybrid) forward(scores []float32, main float64) (sse, active float64) {
+	n, d, f, k := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE, h.cfg.K
+	clear(h.fired)
+	parallel(n, func(_, c, lo, hi int) {
+		acc := h.scalar.at(c)
+		for r := lo; r < hi; r++ {
+			index, value := h.act.Row(r)
+			topK(scores[r*f:(r+1)*f], index, value)
+			e := h.err[r*d : (r+1)*d]
+			for j, v := range h.centred[r*d : (r+1)*d] {
+				e[j] = -v
+			}
+			for j, i := range index {
+				if !(value[j] > 0) {
+					value[j] = 0
+					continue
+				}
+				value[j] = h.unscale(value[j], i)
+				acc[1]++
+				axpy(value[j], h.decoder(i), e)
+			}
+			acc[0] += squaredNorm(e)
+			scaleBy(e, float32(2*main))
+			for j, i := range index {
+				if value[j] > 0 {
+					h.gAct[r*k+j] = dot(e, h.decoder(i))
+				}
+			}
+		}
+	})
+	for j, i := range h.act.Index {
+		if h.act.Value[j] > 0 {
+			h.fired[i] = true
+		}
+	}
+	var sum [4]float64
+	h.scalar.total(n, sum[:])
+	return sum[0], sum[1]
+}
+
+// forwardAux lets each row's largest dead latents reconstruct the residual x - x^ without b_dec, leaves the gradients
+// in the second half of err and in gAux, and returns sum|a - (x - x^)|^2.
+func (h *hybrid) forwardAux(scores []float32, dead []int32, coef lossCoef) float64 {
+	n, d, f := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE
+	k := min(h.cfg.AuxK, len(dead))
+	if h.auxAct.K != k {
+		h.auxAct = newLatents(n, k)
+		h.gAux = make([]float32, n*k)
+	}
+	raw := h.cfg.Loss == LossMSE // SAELens lets negative pre-activations through
+	parallel(n, func(_, c, lo, hi int) {
+		acc := h.scalar.at(c)
+		for r := lo; r < hi; r++ {
+			index, value := h.auxAct.Row(r)
+			topKAmong(scores[r*f:(r+1)*f], dead, index, value)
+			a, e := h.err[(n+r)*d:(n+r+1)*d], h.err[r*d:(r+1)*d]
+			for j := range a {
+				a[j] = e[j] * float32(1/(2*coef.main))
+			}
+			for j, i := range index {
+				if !raw && !(value[j] > 0) {
+					value[j] = 0
+					continue
+				}
+				value[j] = h.unscale(value[j], i)
+				axpy(value[j], h.decoder(i), a)
+			}
+			acc[0] += squaredNorm(a)
+			scaleBy(a, float32(2*coef.aux))
+			for j, i := range index {
+				if raw || value[j] > 0 {
+					h.gAux[r*k+j] = dot(a, h.decoder(i))
+				}
+			}
+		}
+	})
+	var sum [4]float64
+	h.scalar.total(n, sum[:])
+	return sum[0]
+}
+
+// unscale turns a score back into a pre-activation.
+func (h *hybrid) unscale(score float32, i int32) float32 {
+	if !h.cfg.RescaleByDecoder {
+		return score
+	}
+	return score / norm2(h.decoder(i))
+}
+
+func (h *hybrid) decoder(i int32) []float32 {
+	d := h.cfg.DIn
+	return h.p.w.dec[int(i)*d : (int(i)+1)*d]
+}
+
+// gradients fills grad from the entries and returns its norm. The gradient of b_dec is the sum of the rows of the
+// reconstruction's gradient, less what flows back through x - b_dec: sum_i gb_enc[i] W_enc[:, i].
+func (h *hybrid) gradients() float64 {
+	n, d, f := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE
+	parallel(n, func(_, c, lo, hi int) {
+		sum := h.rowSum.at(c)
+		for r := lo; r < hi; r++ {
+			for j, v := range h.err[r*d : (r+1)*d] {
+				sum[j] += float64(v)
+			}
+		}
+	})
+	direct := make([]float64, d)
+	h.rowSum.total(n, direct)
+	parallel(f, func(_, c, lo, hi int) {
+		acc, back := h.scalar.at(c), h.rowSum.at(c)
+		for i := lo; i < hi; i++ {
+			es := h.list.of(i)
+			h.active[i] = len(es) > 0
+			h.grad.bEnc[i] = 0
+			if len(es) == 0 {
+				continue
+			}
+			ge, gd := h.grad.enc[i*d:(i+1)*d], h.grad.dec[i*d:(i+1)*d]
+			clear(ge)
+			clear(gd)
+			var gb float32
+			for _, e := range es {
+				at, src := int(e.row), int(e.row)
+				if at >= n {
+					src -= n
+				}
+				axpy(e.value, h.err[at*d:(at+1)*d], gd)
+				axpy(e.grad, h.centred[src*d:(src+1)*d], ge)
+				gb += e.grad
+			}
+			h.grad.bEnc[i] = gb
+			w := h.p.w.dec[i*d : (i+1)*d]
+			if h.cfg.Decoder == DecoderUnit {
+				axpy(-dot(gd, w), w, gd)
+			}
+			acc[0] += squaredNorm(ge) + squaredNorm(gd) + float64(gb)*float64(gb)
+			for j, v := range h.p.w.enc[i*d : (i+1)*d] {
+				back[j] += float64(gb) * float64(v)
+			}
+		}
+	})
+	var sum [4]float64
+	h.scalar.total(f, sum[:])
+	back := make([]float64, d)
+	h.rowSum.total(f, back)
+	for j := range back {
+		g := direct[j] - back[j]
+		h.grad.bDec[j] = float32(g)
+		sum[0] += g * g
+	}
+	return math.Sqrt(sum[0])
+}
+
+// update performs Adam's step on every weight (a latent without gradient still moves by its momentum) and restores
+// the decoder's constraint.
+func (h *hybrid) update(k adamCoef) {
+	d, f := h.cfg.DIn, h.cfg.DSAE
+	zero := make([]float32, d)
+	w, m, v, g := h.p.w, h.p.m, h.p.v, h.grad
+	parallel(f, func(_, _, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			a, b := i*d, (i+1)*d
+			ge, gd := zero, zero
+			if h.active[i] {
+				ge, gd = g.enc[a:b], g.dec[a:b]
+			}
+			adam(&k, w.enc[a:b], m.enc[a:b], v.enc[a:b], ge)
+			adam(&k, w.dec[a:b], m.dec[a:b], v.dec[a:b], gd)
+			if h.cfg.Decoder == DecoderUnit {
+				unit(w.dec[a:b])
+			}
+		}
+		adam(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
+	})
+	adam(&k, w.bDec, m.bDec, v.bDec, g.bDec)
+}

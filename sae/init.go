@@ -1,0 +1,99 @@
+package sae
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// initialWeights returns the tied start: decoder rows uniform on the unit sphere by seed, W_enc = W_dec^T, b_enc = 0
+// and b_dec the geometric median of the rows of x, which are scaled already.
+func initialWeights(cfg Config, x []float32) weights {
+	w := newWeights(cfg.DIn, cfg.DSAE)
+	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
+	for i := range cfg.DSAE {
+		row := w.dec[i*cfg.DIn : (i+1)*cfg.DIn]
+		for j := range row {
+			row[j] = float32(rng.NormFloat64())
+		}
+		unit(row)
+	}
+	copy(w.enc, w.dec)
+	for j, v := range geometricMedian(x, cfg.DIn) {
+		w.bDec[j] = float32(v)
+	}
+	return w
+}
+
+// inputScale returns s with E|s x| = sqrt(d) over the rows of x, or 1 without normalisation or for rows of zeros.
+func inputScale(cfg Config, x []float32) float64 {
+	if cfg.Normalize == NormalizeNone {
+		return 1
+	}
+	var sum float64
+	n := len(x) / cfg.DIn
+	for r := range n {
+		var sq float64
+		for _, v := range x[r*cfg.DIn : (r+1)*cfg.DIn] {
+			sq += float64(v) * float64(v)
+		}
+		sum += math.Sqrt(sq)
+	}
+	if sum == 0 {
+		return 1
+	}
+	return math.Sqrt(float64(cfg.DIn)) * float64(n) / sum
+}
+
+// geometricMedian returns the point with the least sum of distances to the rows of x, by Weiszfeld's iteration from
+// the mean: at most 100 rounds, until a round moves it less than 1e-5. A row at the current point has no weight.
+func geometricMedian[T float32 | float64](x []T, d int) []float64 {
+	n := len(x) / d
+	median, next := make([]float64, d), make([]float64, d)
+	sums := newChunkSums(n, d+1) // the weighted sum and the weight
+	total := make([]float64, d+1)
+	weighted := func(weight func(row []T) float64) {
+		parallel(n, func(_, c, lo, hi int) {
+			acc := sums.at(c)
+			for r := lo; r < hi; r++ {
+				row := x[r*d : (r+1)*d]
+				w := weight(row)
+				for j, v := range row {
+					acc[j] += w * float64(v)
+				}
+				acc[d] += w
+			}
+		})
+		sums.total(n, total)
+		for j := range next {
+			next[j] = total[j] / total[d]
+		}
+	}
+	weighted(func([]T) float64 { return 1 })
+	copy(median, next)
+	for range 100 {
+		weighted(func(row []T) float64 {
+			var sq float64
+			for j, v := range row {
+				diff := float64(v) - median[j]
+				sq += diff * diff
+			}
+			if sq == 0 {
+				return 0
+			}
+			return 1 / math.Sqrt(sq)
+		})
+		if total[d] == 0 { // every row lies at the median
+			return median
+		}
+		var moved float64
+		for j := range next {
+			diff := next[j] - median[j]
+			moved += diff * diff
+		}
+		copy(median, next)
+		if math.Sqrt(moved) < 1e-5 {
+			break
+		}
+	}
+	return median
+}

@@ -1,0 +1,67 @@
+package sae
+
+// The vector kernels of the host half of a training step. Each has a plain form here and, on amd64 with
+// GOEXPERIMENT=simd, a vector form in kernels_simd.go. Both round after every product and every sum and add in the
+// same order, so that they give the same bytes.
+
+// dotLanes is the number of partial sums of a dot product.
+const dotLanes = 32
+
+// axpyPlain adds a*x to y.
+func axpyPlain(a float32, x, y []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += float32(a * x[i])
+	}
+}
+
+// dotPlain returns the dot product of x and y.
+func dotPlain(x, y []float32) float32 {
+	var lane [dotLanes]float32
+	y = y[:len(x)]
+	n := len(x) / dotLanes * dotLanes
+	for i := 0; i < n; i += dotLanes {
+		for j := range lane {
+			lane[j] += float32(x[i+j] * y[i+j])
+		}
+	}
+	return foldLanes(&lane) + tailDot(x[n:], y[n:])
+}
+
+// foldLanes adds the partial sums pairwise down to eight and then in order.
+func foldLanes(lane *[dotLanes]float32) float32 {
+	var sum float32
+	for j := range 8 {
+		sum += (lane[j] + lane[j+8]) + (lane[j+16] + lane[j+24])
+	}
+	return sum
+}
+
+func tailDot(x, y []float32) float32 {
+	var sum float32
+	for i, v := range x {
+		sum += float32(v * y[i])
+	}
+	return sum
+}
+
+// adamCoef are the numbers of one Adam step (arXiv:1412.6980, in PyTorch's order of operations):
+//
+//	g = scale g;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= rate m / (sqrt(v) root + eps)
+//
+// with rate = lr / (1-b1^t) and root = 1 / sqrt(1-b2^t).
+type adamCoef struct {
+	scale, b1, c1, b2, c2, rate, root, eps float32
+}
+
+// adamPlain updates weights w and moments m and v by gradient g.
+func adamPlain(k *adamCoef, w, m, v, g []float32) {
+	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
+	for i := range w {
+		gi := g[i] * k.scale
+		mi := float32(k.b1*m[i]) + float32(k.c1*gi)
+		vi := float32(k.b2*v[i]) + float32(float32(k.c2*gi)*gi)
+		m[i], v[i] = mi, vi
+		w[i] -= float32(k.rate*mi) / (float32(sqrt32(vi)*k.root) + k.eps)
+	}
+}

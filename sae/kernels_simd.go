@@ -1,0 +1,76 @@
+//go:build amd64 && goexperiment.simd
+
+package sae
+
+import (
+	"math"
+	"simd/archsimd"
+)
+
+func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) }
+
+// axpy adds a*x to y.
+func axpy(a float32, x, y []float32) {
+	if !archsimd.X86.AVX2() {
+		axpyPlain(a, x, y)
+		return
+	}
+	x = x[:len(y)]
+	av := archsimd.BroadcastFloat32x8(a)
+	for len(y) >= 16 {
+		x0, x1 := archsimd.LoadFloat32x8Slice(x), archsimd.LoadFloat32x8Slice(x[8:])
+		y0, y1 := archsimd.LoadFloat32x8Slice(y), archsimd.LoadFloat32x8Slice(y[8:])
+		y0.Add(av.Mul(x0)).StoreSlice(y)
+		y1.Add(av.Mul(x1)).StoreSlice(y[8:])
+		x, y = x[16:], y[16:]
+	}
+	archsimd.ClearAVXUpperBits()
+	axpyPlain(a, x, y)
+}
+
+// dot returns the dot product of x and y.
+func dot(x, y []float32) float32 {
+	if !archsimd.X86.AVX2() {
+		return dotPlain(x, y)
+	}
+	y = y[:len(x)]
+	var s0, s1, s2, s3 archsimd.Float32x8
+	for len(x) >= dotLanes {
+		s0 = s0.Add(archsimd.LoadFloat32x8Slice(x).Mul(archsimd.LoadFloat32x8Slice(y)))
+		s1 = s1.Add(archsimd.LoadFloat32x8Slice(x[8:]).Mul(archsimd.LoadFloat32x8Slice(y[8:])))
+		s2 = s2.Add(archsimd.LoadFloat32x8Slice(x[16:]).Mul(archsimd.LoadFloat32x8Slice(y[16:])))
+		s3 = s3.Add(archsimd.LoadFloat32x8Slice(x[24:]).Mul(archsimd.LoadFloat32x8Slice(y[24:])))
+		x, y = x[dotLanes:], y[dotLanes:]
+	}
+	var lane [dotLanes]float32
+	s0.StoreSlice(lane[:])
+	s1.StoreSlice(lane[8:])
+	s2.StoreSlice(lane[16:])
+	s3.StoreSlice(lane[24:])
+	archsimd.ClearAVXUpperBits()
+	return foldLanes(&lane) + tailDot(x, y)
+}
+
+// adam updates weights w and moments m and v by gradient g.
+func adam(k *adamCoef, w, m, v, g []float32) {
+	if !archsimd.X86.AVX2() {
+		adamPlain(k, w, m, v, g)
+		return
+	}
+	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
+	scale, rate, root, eps := archsimd.BroadcastFloat32x8(k.scale), archsimd.BroadcastFloat32x8(k.rate), archsimd.BroadcastFloat32x8(k.root), archsimd.BroadcastFloat32x8(k.eps)
+	b1, c1 := archsimd.BroadcastFloat32x8(k.b1), archsimd.BroadcastFloat32x8(k.c1)
+	b2, c2 := archsimd.BroadcastFloat32x8(k.b2), archsimd.BroadcastFloat32x8(k.c2)
+	for len(w) >= 8 {
+		gi := archsimd.LoadFloat32x8Slice(g).Mul(scale)
+		mi := b1.Mul(archsimd.LoadFloat32x8Slice(m)).Add(c1.Mul(gi))
+		vi := b2.Mul(archsimd.LoadFloat32x8Slice(v)).Add(c2.Mul(gi).Mul(gi))
+		mi.StoreSlice(m)
+		vi.StoreSlice(v)
+		step := rate.Mul(mi).Div(vi.Sqrt().Mul(root).Add(eps))
+		archsimd.LoadFloat32x8Slice(w).Sub(step).StoreSlice(w)
+		w, m, v, g = w[8:], m[8:], v[8:], g[8:]
+	}
+	archsimd.ClearAVXUpperBits()
+	adamPlain(k, w, m, v, g)
+}

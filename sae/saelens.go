@@ -1,0 +1,179 @@
+package sae
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"loupe/internal/safetensors"
+)
+
+// The files of an SAE in SAELens's format (version 6).
+const (
+	weightsFile  = "sae_weights.safetensors"
+	configFile   = "cfg.json"
+	sparsityFile = "sparsity.safetensors"
+)
+
+// saelensConfig is the part of cfg.json that loupe reads, of version 6 and of the flat layout before it.
+type saelensConfig struct {
+	Architecture string         `json:"architecture"`
+	DIn          int            `json:"d_in"`
+	DSAE         int            `json:"d_sae"`
+	K            int            `json:"k"`
+	ApplyBDec    *bool          `json:"apply_b_dec_to_input"`
+	Normalize    any            `json:"normalize_activations"` // before version 6 sometimes a bool
+	Reshape      string         `json:"reshape_activations"`
+	Rescale      bool           `json:"rescale_acts_by_decoder_norm"`
+	Metadata     map[string]any `json:"metadata"`
+
+	ActivationFn     string          `json:"activation_fn_str"` // before version 6
+	ActivationKwargs struct{ K int } `json:"activation_fn_kwargs"`
+	FinetuningScale  bool            `json:"finetuning_scaling_factor"`
+	HookPoint        string          `json:"hook_point"`
+	HookName         string          `json:"hook_name"`
+	ModelName        string          `json:"model_name"`
+}
+
+// Load reads an SAE that SAELens or [SAE.Save] wrote: cfg.json and sae_weights.safetensors in dir. cfg.json may also
+// have the flat layout of SAELens before version 6. Weights of 16 bits are widened.
+func Load(dir string) (*SAE, error) {
+	path := filepath.Join(dir, configFile)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("sae: load %s: %w; give a folder with %s and %s", dir, err, configFile, weightsFile)
+	}
+	s, err := parseConfig(raw)
+	if err != nil {
+		return nil, fmt.Errorf("sae: load %s: %w", path, err)
+	}
+	path = filepath.Join(dir, weightsFile)
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("sae: load %s: %w", dir, err)
+	}
+	defer f.Close()
+	for _, t := range []struct {
+		at    *[]float32
+		name  string
+		shape []int
+	}{
+		{&s.WEnc, "W_enc", []int{s.DIn, s.DSAE}}, {&s.WDec, "W_dec", []int{s.DSAE, s.DIn}},
+		{&s.BEnc, "b_enc", []int{s.DSAE}}, {&s.BDec, "b_dec", []int{s.DIn}},
+	} {
+		if *t.at, err = readTensor(f, t.name, t.shape); err != nil {
+			return nil, fmt.Errorf("sae: load %s: %w", path, err)
+		}
+		if i := firstNonFinite(*t.at); i >= 0 {
+			return nil, fmt.Errorf("sae: load %s: element %d of %s is %v: %w", path, i, t.name, (*t.at)[i], ErrNonFinite)
+		}
+	}
+	return s, s.Validate()
+}
+
+// parseConfig reads cfg.json into an SAE without weights.
+func parseConfig(raw []byte) (*SAE, error) {
+	var c saelensConfig
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, err
+	}
+	s := &SAE{
+		Arch: c.Architecture, DIn: c.DIn, DSAE: c.DSAE, K: c.K,
+		ApplyBDecToInput: c.ApplyBDec == nil || *c.ApplyBDec,
+		RescaleByDecoder: c.Rescale, Metadata: c.Metadata,
+	}
+	if c.ActivationFn == "topk" && (c.Architecture == "" || c.Architecture == "standard") {
+		s.Arch, s.K = ArchTopK, c.ActivationKwargs.K
+	}
+	switch v := c.Normalize.(type) {
+	case nil:
+		s.Normalize = NormalizeNone
+	case string:
+		s.Normalize = v
+	case bool:
+		s.Normalize = map[bool]string{false: NormalizeNone, true: NormalizeExpected}[v]
+	default:
+		return nil, fmt.Errorf("normalize_activations is %v; want a name", v)
+	}
+	if !slices.Contains([]string{"", "none", "hook_z"}, c.Reshape) {
+		return nil, fmt.Errorf("reshape_activations %q is not supported", c.Reshape)
+	}
+	if c.FinetuningScale {
+		return nil, fmt.Errorf("finetuning_scaling_factor is not supported; fold it into W_dec")
+	}
+	if s.Metadata == nil {
+		s.Metadata = map[string]any{}
+	}
+	for key, v := range map[string]string{"hook_name": cmp.Or(c.HookName, c.HookPoint), "model_name": c.ModelName} {
+		if _, ok := s.Metadata[key]; !ok && v != "" {
+			s.Metadata[key] = v
+		}
+	}
+	switch {
+	case s.Arch != ArchTopK:
+		return nil, fmt.Errorf("architecture %q is not supported; supported: %q", s.Arch, ArchTopK)
+	case s.DIn < 1 || s.DSAE < 1 || s.DIn > math.MaxInt32/s.DSAE:
+		return nil, fmt.Errorf("d_in %d and d_sae %d must be positive, with a product below 2^31", s.DIn, s.DSAE)
+	case s.K < 1 || s.K > s.DSAE:
+		return nil, fmt.Errorf("k is %d; it must be between 1 and d_sae = %d", s.K, s.DSAE)
+	}
+	return s, nil
+}
+
+// Save writes the SAE below dir in SAELens's format and, where density is not nil, the log10 of each latent's share
+// of rows on which it is active. The bytes depend on the SAE alone.
+func (s *SAE) Save(dir string, density []float64) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if density != nil && len(density) != s.DSAE {
+		return fmt.Errorf("sae: save %s: %d densities for %d latents", dir, len(density), s.DSAE)
+	}
+	if err := s.save(dir, density); err != nil {
+		return fmt.Errorf("sae: save %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (s *SAE) save(dir string, density []float64) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	err := safetensors.Write(filepath.Join(dir, weightsFile), []safetensors.Tensor{
+		safetensors.F32("W_enc", []int{s.DIn, s.DSAE}, s.WEnc),
+		safetensors.F32("W_dec", []int{s.DSAE, s.DIn}, s.WDec),
+		safetensors.F32("b_enc", []int{s.DSAE}, s.BEnc),
+		safetensors.F32("b_dec", []int{s.DIn}, s.BDec),
+	}, nil)
+	if err != nil {
+		return err
+	}
+	if density != nil {
+		logs := make([]float32, len(density))
+		for i, v := range density {
+			logs[i] = float32(math.Log10(v + logDensityFloor))
+		}
+		err := safetensors.Write(filepath.Join(dir, sparsityFile), []safetensors.Tensor{safetensors.F32("sparsity", []int{s.DSAE}, logs)}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	meta := s.Metadata
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	// cfg.json comes last: a folder that has it is whole.
+	return writeJSON(filepath.Join(dir, configFile), map[string]any{
+		"architecture": s.Arch, "d_in": s.DIn, "d_sae": s.DSAE, "k": s.K,
+		"dtype": "float32", "device": "cpu",
+		"apply_b_dec_to_input":         s.ApplyBDecToInput,
+		"normalize_activations":        s.Normalize,
+		"reshape_activations":          "none",
+		"rescale_acts_by_decoder_norm": s.RescaleByDecoder,
+		"metadata":                     meta,
+	})
+}
