@@ -473,5 +473,35 @@ func (c *checker) record(name string, got, want []float32, mask []int32, rows in
 
 // generation compares generate.<case>.tokens: greedy tokens with a cache, no stop token.
 func (c *checker) generation(ctx context.Context, name string) error {
-	return nil
+	full := "generate." + name + ".tokens"
+	info, ok := c.golden.Info(full)
+	if !ok {
+		return nil
+	}
+	in, b, t, err := c.inputs(name)
+	if err != nil {
+		return err
+	}
+	want, err := c.golden.Int64(full)
+	if err != nil {
+		return err
+	}
+	if len(info.Shape) != 2 || info.Shape[0] != b {
+		return fmt.Errorf("%s has shape %v for %d rows", full, info.Shape, b)
+	}
+	prompts := make([][]int32, b)
+	for i, id := range in.IDs {
+		if in.Mask[i] != 0 {
+			prompts[i/t] = append(prompts[i/t], id)
+		}
+	}
+	got, err := c.engine.Generate(ctx, c.model, prompts, GenerateOptions{MaxNew: info.Shape[1]})
+	if err != nil {
+		return err
+	}
+	ours, theirs := make([]float32, len(want)), make([]float32, len(want))
+	for i, id := range want {
+		ours[i], theirs[i] = float32(got[i/info.Shape[1]][i%info.Shape[1]]), float32(id)
+	}
+	return c.record(full, ours, theirs, nil, 0, 0)
 }

@@ -21,6 +21,7 @@ type Engine struct {
 	log      *slog.Logger
 	mu       sync.Mutex
 	programs map[string]*Program
+	steps    map[string]*graph.Exec // decoding steps
 	compiles int
 }
 
@@ -29,7 +30,7 @@ func NewEngine(b compute.Backend, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{backend: b, log: log, programs: map[string]*Program{}}
+	return &Engine{backend: b, log: log, programs: map[string]*Program{}, steps: map[string]*graph.Exec{}}
 }
 
 // Backend returns the engine's backend.
