@@ -4,8 +4,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -56,5 +59,38 @@ func TestWriteFails(t *testing.T) {
 	}
 	if err := Write(filepath.Join(dir, "none", "f"), text("new")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFullDisk runs this test again in a process that may write files of at most 64 KiB: the write fails, and the old
+// file is whole.
+func TestFullDisk(t *testing.T) {
+	const child = "ATOMICFILE_FULL_DISK"
+	if path := os.Getenv(child); path != "" {
+		signal.Ignore(syscall.SIGXFSZ) // otherwise the limit ends the process instead of failing the write
+		limit := syscall.Rlimit{Cur: 64 << 10, Max: 64 << 10}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(path, text(strings.Repeat("new ", 1<<18))); !errors.Is(err, syscall.EFBIG) {
+			t.Errorf("error %v, want EFBIG", err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := Write(path, text("old")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$")
+	cmd.Env = append(os.Environ(), child+"="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+		t.Errorf("the old file is %q, %v", got, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -209,6 +210,40 @@ func TestSmolLM2(t *testing.T) {
 	}
 	if got, ok := f.Ints("tokenizer.ggml.token_type"); !ok || len(got) != 49152 || got[0] != 3 {
 		t.Error(len(got), ok)
+	}
+}
+
+// TestGoldenFiles opens every golden GGUF file; they are control vectors: F32 directions, one for each layer.
+func TestGoldenFiles(t *testing.T) {
+	count := 0
+	err := filepath.WalkDir(graphtest.Golden(t), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".gguf" {
+			return err
+		}
+		count++
+		f := mustOpen(t, path)
+		if got, ok := f.String("general.architecture"); !ok || got != "controlvector" {
+			t.Errorf("%s: architecture %q", path, got)
+		}
+		if len(f.Tensors()) == 0 {
+			t.Errorf("%s has no tensors", path)
+		}
+		for _, tensor := range f.Tensors() {
+			values, err := f.Float32(tensor.Name)
+			if err != nil || len(tensor.Shape) != 1 || len(values) != tensor.Shape[0] {
+				t.Errorf("%s: %+v gives %d values, %v", path, tensor, len(values), err)
+			}
+			if i := slices.IndexFunc(values, func(v float32) bool { return v != 0 && math.Abs(float64(v)) < 1e3 }); i < 0 {
+				t.Errorf("%s: %s holds no plausible value", path, tensor.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		graphtest.Skip(t, "no golden data: %v", err)
+	}
+	if count == 0 {
+		graphtest.Skip(t, "the golden data has no GGUF file")
 	}
 }
 
