@@ -68,6 +68,9 @@ func newRootCmd(a *app) *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	root.AddCommand(
 		newVersionCmd(a),
+		newSetupCmd(a),
+		newDoctorCmd(a),
+		newCompletionCmd(a),
 		newConfigCmd(a, configKinds()),
 	)
 	return root
