@@ -83,7 +83,7 @@ func (p *probe) run() error {
 	}
 	for _, took := range []*float64{&p.FirstMS, &p.RunMS} {
 		start = time.Now()
-		out, err := exec.Exec1(x, y)
+		out, err := exec.Call1(x, y)
 		if err != nil {
 			return err
 		}

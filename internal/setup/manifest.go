@@ -134,7 +134,7 @@ func inspect(ctx context.Context, home string, c Component, it item, deep bool) 
 			return nil, fmt.Errorf("%w: %s has %d bytes, want %d", errDamaged, name, r.Size, w.Size)
 		}
 		if r.SHA256 != w.SHA256 {
-			return nil, fmt.Errorf("%w: %s has SHA-256 %.12s..., want %.12s...", errDamaged, name, r.SHA256, w.SHA256)
+			return nil, fmt.Errorf("%w: the SHA-256 of %s begins with %.12s, want %.12s", errDamaged, name, r.SHA256, w.SHA256)
 		}
 		got[name] = r
 	}
