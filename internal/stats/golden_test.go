@@ -93,7 +93,6 @@ func openCase(t *testing.T, path string) *goldenCase {
 }
 
 func (c *goldenCase) check() {
-	c.Helper()
 	kinds := map[string]func(*goldenCase){
 		"statistics": (*goldenCase).statistics, "diversity": (*goldenCase).diversity, "rouge": (*goldenCase).rouge,
 	}
@@ -189,7 +188,6 @@ func (c *goldenCase) near(name string, got, want float64) {
 }
 
 func (c *goldenCase) statistics() {
-	c.Helper()
 	a, b, x, y := c.float64s("a"), c.float64s("b"), c.float64s("x"), c.float64s("y")
 	g := must[stats.Effect](c)(stats.Hedges(a, b, 0.95))
 	w := must[stats.TTest](c)(stats.Welch(a, b))
@@ -241,7 +239,6 @@ func (c *goldenCase) statistics() {
 var ngramScalar = regexp.MustCompile(`^(?:distinct|ead|ngram_entropy_bits)_(\d+)$`)
 
 func (c *goldenCase) diversity() {
-	c.Helper()
 	var cfg struct {
 		Texts []string
 		Vocab int `json:"ead_vocab"`
@@ -282,7 +279,6 @@ func (c *goldenCase) diversity() {
 var rougeScore = regexp.MustCompile(`^rouge(\d+|L)(_stem)?$`)
 
 func (c *goldenCase) rouge() {
-	c.Helper()
 	var rows []map[string]json.RawMessage
 	if err := json.Unmarshal(c.Scalars["rows"], &rows); err != nil {
 		c.Fatal(err)
