@@ -113,9 +113,6 @@ func (f *File) Float32(name string) ([]float32, error) {
 		return nil, fmt.Errorf("gguf: tensor %q of %s has the type %s, which cannot be read; use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or Q2_K to Q6_K",
 			name, f.path, e.Type)
 	}
-	if e.len == 0 {
-		return []float32{}, nil
-	}
 	values, err := f.read(name)
 	if err == nil && len(values) != e.len {
 		err = fmt.Errorf("%d values were read, not %d", len(values), e.len)

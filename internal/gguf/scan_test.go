@@ -81,7 +81,7 @@ func (b *builder) with(data int) *builder {
 // aligned is a good file with offsets that do not ascend, an alignment of its own, a scalar and an empty tensor.
 func aligned() *builder {
 	b := empty().key("general.alignment", 4).u32(64)
-	b.tensor("q", 2, 64, 32, 2).tensor("s", 0, 0).tensor("none", 0, 128, 0, 5).tensor("t", 0, 128)
+	b.tensor("q", 2, 64, 32, 2).tensor("s", 0, 0).tensor("none", 0, 128, 0, 5).tensor("empty", 2, 128, 32, 0).tensor("t", 0, 128)
 	for (24+len(b.header))%64 != 0 {
 		b.header = append(b.header, 0)
 	}
@@ -96,13 +96,13 @@ func TestScanAccepts(t *testing.T) {
 		want map[string][]float32
 	}{
 		"simple":              {simple().bytes(), map[string][]float32{"x": {2, 2 + 1./64, 2 + 2./64, 2 + 3./64, 2 + 4./64, 2 + 5./64}}},
-		"order and alignment": {aligned().bytes(), map[string][]float32{"q": make([]float32, 64), "s": {2}, "none": {}, "t": {-2}}},
+		"order and alignment": {aligned().bytes(), map[string][]float32{"q": make([]float32, 64), "s": {2}, "none": {}, "empty": {}, "t": {-2}}},
 		"metadata alone":      {(&builder{version: 2, noPadding: true}).key("a", 0).u32(7).bytes()[:24+9+4+1], nil},
 		"nothing":             {(&builder{version: 2, noPadding: true}).bytes(), nil},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "t.gguf")
+			path := filepath.Join(plainDir(t), "t.gguf")
 			if err := os.WriteFile(path, c.file, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -125,6 +125,19 @@ func TestShapeIsReversed(t *testing.T) {
 	entries, err := scan(simple().bytes())
 	if err != nil || !slices.Equal(entries[0].Shape, []int{3, 2}) {
 		t.Errorf("%+v, %v", entries, err)
+	}
+}
+
+// TestIntsBeyondInt64: an array with a value above int64 is not given out wrapped.
+func TestIntsBeyondInt64(t *testing.T) {
+	for last, want := range map[uint64]bool{1<<63 - 1: true, 1 << 63: false} {
+		path := filepath.Join(plainDir(t), "t.gguf")
+		if err := os.WriteFile(path, empty().key("a", 9).u32(10).u64(2).u64(7).u64(last).bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := mustOpen(t, path).Ints("a"); ok != want || ok && !slices.Equal(got, []int64{7, int64(last)}) {
+			t.Errorf("%d: got %v, %v", last, got, ok)
+		}
 	}
 }
 
@@ -152,7 +165,7 @@ func TestScanRefuses(t *testing.T) {
 		"array beyond the file":    {empty().key("a", 9).u32(12).u64(1 << 24).bytes(), []string{`"a"`, "claims 16777216 elements"}},
 		"strings beyond the file":  {empty().key("a", 9).u32(8).u64(1 << 24).bytes(), []string{`"a"`, "claims 16777216 strings"}},
 		"string in an array":       {empty().key("a", 9).u32(8).u64(1).u64(1 << 18).u64(0).bytes(), []string{`"a"`, "string 0 of 1"}},
-		"key twice":                {empty().key("a", 0).key("a", 0).bytes(), []string{"metadata key"}},
+		"key twice":                {empty().key("a", 10).u64(1).key("a", 10).u64(2).bytes(), []string{`"a" appears twice`}},
 		"alignment zero":           {empty().key("general.alignment", 4).u32(0).bytes(), []string{"general.alignment", "power of two"}},
 		"alignment 24":             {empty().key("general.alignment", 4).u32(24).bytes(), []string{"power of two"}},
 		"alignment huge":           {empty().key("general.alignment", 4).u32(1 << 31).bytes(), []string{"power of two"}},
@@ -174,7 +187,7 @@ func TestScanRefuses(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "t.gguf")
+			path := filepath.Join(plainDir(t), "t.gguf")
 			if err := os.WriteFile(path, c.file, 0o644); err != nil {
 				t.Fatal(err)
 			}

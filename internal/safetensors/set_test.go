@@ -13,7 +13,7 @@ import (
 // folder writes weights and an index into a new folder.
 func folder(t *testing.T, index string, shards map[string][]Tensor) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := plainDir(t)
 	for name, tensors := range shards {
 		if err := Write(filepath.Join(dir, name), tensors, map[string]string{"format": "pt", "shard": name}); err != nil {
 			t.Fatal(err)

@@ -35,7 +35,7 @@ func TestWriteEqualsPython(t *testing.T) {
 		t.Fatal(err)
 	}
 	tensors, metadata := reread(t, "testdata/python.safetensors")
-	path := filepath.Join(t.TempDir(), "again.safetensors")
+	path := filepath.Join(plainDir(t), "again.safetensors")
 	for range 3 {
 		rand.Shuffle(len(tensors), func(i, j int) { tensors[i], tensors[j] = tensors[j], tensors[i] })
 		if err := Write(path, tensors, metadata); err != nil {
@@ -54,7 +54,7 @@ func TestWriteEqualsPython(t *testing.T) {
 // TestRoundTrip writes random sets of tensors of every type and of shapes with zeros and scalars, and reads them back.
 func TestRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	dir := t.TempDir()
+	dir := plainDir(t)
 	for round := range 200 {
 		var want []Tensor
 		for i := range rng.IntN(12) {
@@ -102,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestConstructors(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.safetensors")
+	path := filepath.Join(plainDir(t), "t.safetensors")
 	err := Write(path, []Tensor{
 		F32("f32", []int{2, 1}, []float32{1.5, -0.25}),
 		F64("f64", []int{1}, []float64{1e-300}),
@@ -135,7 +135,7 @@ func TestConstructors(t *testing.T) {
 
 // TestWriteRefuses also checks that a refused write leaves the old file.
 func TestWriteRefuses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.safetensors")
+	path := filepath.Join(plainDir(t), "t.safetensors")
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -161,12 +161,12 @@ func TestWriteRefuses(t *testing.T) {
 			}
 		})
 	}
-	wantError(t, Write(filepath.Join(t.TempDir(), "no", "t.safetensors"), []Tensor{x}, nil), "no/t.safetensors", "check that the folder exists")
+	wantError(t, Write(filepath.Join(plainDir(t), "no", "t.safetensors"), []Tensor{x}, nil), "no/t.safetensors", "check that the folder exists")
 }
 
 // TestPythonReads opens a written file with the reference implementation, where python3 has it.
 func TestPythonReads(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "t.safetensors")
+	path := filepath.Join(plainDir(t), "t.safetensors")
 	if err := Write(path, []Tensor{
 		F32("a", []int{2, 2}, []float32{1, 2, 3, 4.5}), {"b", "BOOL", []int{3}, []byte{1, 0, 1}}, I64("c", nil, []int64{-7}),
 	}, map[string]string{"k": "v", "a": "é"}); err != nil {
@@ -191,7 +191,7 @@ with safetensors.safe_open(sys.argv[1], framework="np") as f:
 }
 
 func TestDigest(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "abc")
+	path := filepath.Join(plainDir(t), "abc")
 	if err := os.WriteFile(path, []byte("abc"), 0o644); err != nil {
 		t.Fatal(err)
 	}
