@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"loupe/internal/setup"
 )
 
 const (
@@ -151,6 +153,16 @@ func TestResolveLocal(t *testing.T) {
 		}
 		if test.want == "" && (!errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), test.says)) {
 			t.Errorf("Resolve(%q) = %q, %v; want ErrNotFound saying %q", test.name, got, err, test.says)
+		}
+	}
+}
+
+// TestDefaultsAreWhatSetupInstalls keeps the two packages' places in step.
+func TestDefaultsAreWhatSetupInstalls(t *testing.T) {
+	for _, c := range setup.Components() {
+		place, ok := defaultPlace(c.Name)
+		if isModel := strings.HasPrefix(c.To, "models/"); ok != isModel || ok && place != c.To {
+			t.Errorf("%s: setup installs %s, hub looks at %q", c.Name, c.To, place)
 		}
 	}
 }

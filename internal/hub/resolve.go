@@ -26,10 +26,15 @@ type Options struct {
 // downloader fetches what is missing of r into the cache folder.
 type downloader func(ctx context.Context, cache string, r ref) error
 
-// defaults are the models that `loupe setup` installs, by name, and their places in loupe's cache folder.
-var defaults = map[string]string{
-	"minilm":  "models/minilm",
-	"smollm2": "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+// defaultPlace is the place, in loupe's cache folder, of a model that `loupe setup` installs.
+func defaultPlace(name string) (place string, ok bool) {
+	switch name {
+	case "minilm":
+		return "models/minilm", true
+	case "smollm2":
+		return "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", true
+	}
+	return "", false
 }
 
 // Resolve returns the absolute path of the model that name stands for (see the package): a Hugging Face folder or a file. A default name wins over
@@ -42,7 +47,7 @@ func Resolve(ctx context.Context, name string, opt Options) (string, error) {
 		}
 		return resolveHub(ctx, r, opt)
 	}
-	if place, ok := defaults[name]; ok {
+	if place, ok := defaultPlace(name); ok {
 		home, err := backend.Home()
 		if err != nil {
 			return "", err

@@ -68,7 +68,7 @@ func (m manifest) write(home string) error {
 	}
 	_, err = f.Write(append(data, '\n'))
 	if err == nil {
-		err = f.Sync()
+		err = errors.Join(f.Chmod(0o644), f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), filepath.Join(home, manifestName))
