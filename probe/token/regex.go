@@ -191,10 +191,11 @@ func (s charSet) class() string {
 	return "[" + s.ranges + "]"
 }
 
-// The inside of Unicode-aware classes. Word adds the letter-like symbols that are alphabetic by property only.
+// The inside of Unicode-aware classes. A word also has the letter-like symbols that are alphabetic by property only and, as
+// Oniguruma has it, the other numbers of Latin-1.
 const (
 	spaceRanges = `\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}`
-	wordSymbols = `\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}`
+	wordSymbols = `\p{Nl}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}`
 )
 
 // categoryRanges returns the inside of a class for a general category, with the code points that Go's tables lack.
@@ -254,7 +255,7 @@ func (t *translator) escape() (charSet, error) {
 	case 'd', 'D':
 		set.ranges = category("Nd")
 	case 'w', 'W':
-		set.ranges = category("L", "M", "N") + wordSymbols
+		set.ranges = category("L", "M", "Nd") + wordSymbols
 	case 'p', 'P':
 		body, opened := strings.CutPrefix(t.in[t.pos+2:], "{")
 		if !opened {
