@@ -2,13 +2,11 @@ package sae
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 
@@ -16,14 +14,12 @@ import (
 	"loupe/internal/safetensors"
 )
 
-// A checkpoint is a folder step-NNNNNNNNN with state.safetensors (weights, both moments, rows since each latent fired)
-// and state.json (everything else, and the digest of the former). Nothing in training is random after the start, so
-// there is no random state to keep. It appears by a rename, whole or not at all.
+// A checkpoint is a folder with state.safetensors (weights, both moments, rows since each latent fired) and state.json
+// (everything else, and the digest of the former). Nothing in training is random after the start, so there is no random
+// state to keep.
 const (
-	checkpointPrefix = "step-"
-	stateTensors     = "state.safetensors"
-	stateFile        = "state.json"
-	keptCheckpoints  = 2
+	stateTensors = "state.safetensors"
+	stateFile    = "state.json"
 )
 
 // trainerState is state.json.
@@ -39,52 +35,26 @@ type trainerState struct {
 
 const stateFormat = 1
 
-// Save writes a checkpoint below dir, with the data's cursor, and removes all but the newest two.
-func (t *Trainer) Save(dir string, cursor []byte) error {
-	name := fmt.Sprintf("%s%09d", checkpointPrefix, t.step)
-	if err := t.save(dir, name, cursor); err != nil {
-		return fmt.Errorf("sae: write checkpoint %s: %w", filepath.Join(dir, name), err)
-	}
-	names, err := checkpoints(dir)
-	if err != nil {
-		return err
-	}
-	for _, old := range names[:max(0, len(names)-keptCheckpoints)] {
-		if err := os.RemoveAll(filepath.Join(dir, old)); err != nil {
-			return fmt.Errorf("sae: remove old checkpoint: %w", err)
-		}
-	}
-	return nil
-}
-
-func (t *Trainer) save(dir, name string, cursor []byte) error {
+// WriteCheckpoint writes the trainer's whole state and the data's cursor into dir, an existing empty folder. The caller
+// makes the folder appear under its final name when it is whole, as [loupe/internal/run.Dir.SaveCheckpoint] does.
+func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 	p, err := t.eng.snapshot()
 	if err != nil {
 		return err
 	}
-	tmp, final := filepath.Join(dir, "."+name+".tmp"), filepath.Join(dir, name)
-	if err := os.RemoveAll(tmp); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return err
-	}
-	path := filepath.Join(tmp, stateTensors)
+	path := filepath.Join(dir, stateTensors)
 	if err := safetensors.Write(path, t.stateTensors(p), nil); err != nil {
-		return err
+		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
 	digest, err := safetensors.Digest(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
 	state := trainerState{stateFormat, t.step, t.scale, t.cfg, t.meta, cursor, digest}
-	if err := writeJSON(filepath.Join(tmp, stateFile), state); err != nil {
-		return err
+	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
+		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
-	if err := os.RemoveAll(final); err != nil { // left by a run that went on from an earlier one
-		return err
-	}
-	return os.Rename(tmp, final)
+	return nil
 }
 
 func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
@@ -105,35 +75,14 @@ func (t *Trainer) stateShape(j int) []int {
 	return [4][]int{{t.cfg.DSAE, t.cfg.DIn}, {t.cfg.DSAE, t.cfg.DIn}, {t.cfg.DSAE}, {t.cfg.DIn}}[j]
 }
 
-// Checkpoint says what [Resume] found.
-type Checkpoint struct {
-	Path    string // the folder that was read
-	Cursor  []byte // the data's cursor, for [Rows.Restore]
-	Skipped error  // why newer checkpoints could not be used; nil if there were none
-}
-
-// ErrNoCheckpoint says that a folder holds no checkpoint that can be read.
-var ErrNoCheckpoint = errors.New("no usable checkpoint")
-
-// Resume returns a trainer that goes on from the newest whole checkpoint below dir, with the configuration it was
-// saved with. A damaged checkpoint is passed over for the one before and reported.
-func Resume(b compute.Backend, dir string) (*Trainer, Checkpoint, error) {
-	names, err := checkpoints(dir)
+// ReadCheckpoint returns a trainer that goes on where [Trainer.WriteCheckpoint] stood, with the configuration it was
+// saved with, and the data's cursor for [Rows.Restore]. A damaged checkpoint is an error that names the file.
+func ReadCheckpoint(b compute.Backend, dir string) (*Trainer, []byte, error) {
+	t, cursor, err := readCheckpoint(b, dir)
 	if err != nil {
-		return nil, Checkpoint{}, err
+		return nil, nil, fmt.Errorf("sae: checkpoint %s: %w; resume from an earlier one", dir, err)
 	}
-	var found Checkpoint
-	for _, name := range slices.Backward(names) {
-		path := filepath.Join(dir, name)
-		t, cursor, err := readCheckpoint(b, path)
-		if err == nil {
-			found.Path, found.Cursor = path, cursor
-			return t, found, nil
-		}
-		found.Skipped = errors.Join(found.Skipped, fmt.Errorf("sae: checkpoint %s: %w", path, err))
-	}
-	err = fmt.Errorf("sae: %w in %s; start the run anew", ErrNoCheckpoint, dir)
-	return nil, found, errors.Join(err, found.Skipped)
+	return t, cursor, nil
 }
 
 func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
@@ -191,34 +140,6 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	t.step, t.meta = s.Step, s.Metadata
 	copy(t.silent, silent)
 	return t, s.Cursor, nil
-}
-
-// checkpoints returns the names of the checkpoints below dir, oldest first.
-func checkpoints(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("sae: checkpoints: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), checkpointPrefix) {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// newestCheckpoint names the newest checkpoint below dir, or "none".
-func newestCheckpoint(dir string) string {
-	names, err := checkpoints(dir)
-	if err != nil || len(names) == 0 {
-		return "none"
-	}
-	return filepath.Join(dir, names[len(names)-1])
 }
 
 // writeJSON writes v as indented JSON, atomically.

@@ -29,35 +29,35 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" yaml:"arch" mapstructure:"arch"`                // architecture: topk
-	DIn       int    `json:"d_in" yaml:"d_in" mapstructure:"d_in"`                // width of the activations; 0: that of the data
-	DSAE      int    `json:"d_sae" yaml:"d_sae" mapstructure:"d_sae"`             // number of latents; 0: Expansion * DIn
-	Expansion int    `json:"expansion" yaml:"expansion" mapstructure:"expansion"` // latents per input dimension when DSAE is 0
-	K         int    `json:"k" yaml:"k" mapstructure:"k"`                         // latents kept for each row
+	Arch      string `json:"arch" enum:"topk" doc:"architecture"`
+	DIn       int    `json:"d_in" doc:"width of the activations; 0: that of the data"`
+	DSAE      int    `json:"d_sae" doc:"number of latents; 0: expansion * d_in"`
+	Expansion int    `json:"expansion" doc:"latents per input dimension when d_sae is 0"`
+	K         int    `json:"k" doc:"latents kept for each row"`
 
-	Tokens int64  `json:"tokens" yaml:"tokens" mapstructure:"tokens"` // rows to train on; the last batch is rounded up
-	Batch  int    `json:"batch" yaml:"batch" mapstructure:"batch"`    // rows of one step
-	Seed   uint64 `json:"seed" yaml:"seed" mapstructure:"seed"`       // of the initial dictionary
+	Tokens int64  `json:"tokens" doc:"rows to train on, rounded up to whole batches"`
+	Batch  int    `json:"batch" doc:"rows of one step"`
+	Seed   uint64 `json:"seed" doc:"seed of the initial dictionary"`
 
-	LR      float64 `json:"lr" yaml:"lr" mapstructure:"lr"`                   // peak learning rate; 0: 2e-4 * sqrt(2^14 / DSAE)
-	Warmup  float64 `json:"warmup" yaml:"warmup" mapstructure:"warmup"`       // share of the steps with a rising rate
-	Decay   float64 `json:"decay" yaml:"decay" mapstructure:"decay"`          // share of the steps, the last ones, with a rate falling to zero
-	Beta1   float64 `json:"beta1" yaml:"beta1" mapstructure:"beta1"`          // Adam: decay of the mean of the gradients
-	Beta2   float64 `json:"beta2" yaml:"beta2" mapstructure:"beta2"`          // Adam: decay of the mean of their squares
-	AdamEps float64 `json:"adam_eps" yaml:"adam_eps" mapstructure:"adam_eps"` // Adam: added to the root of the second moment
-	Clip    float64 `json:"clip" yaml:"clip" mapstructure:"clip"`             // largest L2 norm of the whole gradient; 0: no limit
+	LR      float64 `json:"lr" doc:"peak learning rate; 0: 2e-4 * sqrt(2^14 / d_sae)"`
+	Warmup  float64 `json:"warmup" doc:"share of the steps, the first ones, with a rising rate"`
+	Decay   float64 `json:"decay" doc:"share of the steps, the last ones, with a rate falling to zero"`
+	Beta1   float64 `json:"beta1" doc:"Adam: decay of the mean of the gradients"`
+	Beta2   float64 `json:"beta2" doc:"Adam: decay of the mean of their squares"`
+	AdamEps float64 `json:"adam_eps" doc:"Adam: added to the root of the second moment"`
+	Clip    float64 `json:"clip" doc:"largest L2 norm of the whole gradient; 0: no limit"`
 
-	Loss       string  `json:"loss" yaml:"loss" mapstructure:"loss"`                      // fvu or mse
-	AuxK       int     `json:"aux_k" yaml:"aux_k" mapstructure:"aux_k"`                   // dead latents per row in AuxK; 0: the power of two nearest to DIn/2
-	AuxCoef    float64 `json:"aux_coef" yaml:"aux_coef" mapstructure:"aux_coef"`          // weight of AuxK; 0 turns it off
-	DeadTokens int64   `json:"dead_tokens" yaml:"dead_tokens" mapstructure:"dead_tokens"` // a latent silent for so many rows is dead
+	Loss       string  `json:"loss" enum:"fvu,mse" doc:"fvu: error over the batch's variance (OpenAI); mse: error summed over d (SAELens)"`
+	AuxK       int     `json:"aux_k" doc:"dead latents per row in AuxK; 0: the power of two nearest to d_in / 2"`
+	AuxCoef    float64 `json:"aux_coef" doc:"weight of AuxK; 0 turns it off"`
+	DeadTokens int64   `json:"dead_tokens" doc:"a latent silent for so many rows is dead"`
 
-	Normalize        string `json:"normalize_activations" yaml:"normalize_activations" mapstructure:"normalize_activations"`                      // none or expected_average_only_in
-	Decoder          string `json:"decoder" yaml:"decoder" mapstructure:"decoder"`                                                                // unit or free
-	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" yaml:"rescale_acts_by_decoder_norm" mapstructure:"rescale_acts_by_decoder_norm"` // select by pre * |W_dec row| (SAELens)
-	InitRows         int    `json:"init_rows" yaml:"init_rows" mapstructure:"init_rows"`                                                          // rows that give s and b_dec, the geometric median
-	Engine           string `json:"engine" yaml:"engine" mapstructure:"engine"`                                                                   // auto, hybrid, xla or dense
-	CheckpointTokens int64  `json:"checkpoint_tokens" yaml:"checkpoint_tokens" mapstructure:"checkpoint_tokens"`                                  // rows between checkpoints
+	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save"`
+	Decoder          string `json:"decoder" enum:"unit,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient"`
+	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
+	InitRows         int    `json:"init_rows" doc:"rows that give the scale and b_dec, their geometric median"`
+	Engine           string `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
+	CheckpointTokens int64  `json:"checkpoint_tokens" doc:"rows between checkpoints"`
 }
 
 // DefaultConfig returns the values of OpenAI's TopK recipe (arXiv:2406.04093 and its code): unit decoder rows, tied

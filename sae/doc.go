@@ -8,8 +8,8 @@
 //	pre = (x - b_dec) W_enc + b_enc     f = TopK(relu(pre))     x^ = f W_dec + b_dec
 //
 // An [SAE] holds the weights in SAELens's layout and is read by [Load] and written by [SAE.Save]. A [Trainer] learns
-// one from batches of activations; [Trainer.Train] runs it over a [Rows] source with checkpoints, and [Resume] goes on
-// from a checkpoint so that the resumed run has the bytes of an unbroken one. A [Runner] encodes and decodes many rows
+// one from batches of activations; [Start] makes one, [Trainer.Train] runs it over a [Rows] source with checkpoints, and
+// [ReadCheckpoint] goes on from one so that the resumed run has the bytes of an unbroken one. A [Runner] encodes and decodes many rows
 // on a backend, [Evaluate] measures, and [Metrics] are the measures themselves.
 //
 // # Shapes

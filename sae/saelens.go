@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ const (
 	weightsFile  = "sae_weights.safetensors"
 	configFile   = "cfg.json"
 	sparsityFile = "sparsity.safetensors"
+
+	saelensFormat = "6.0.0" // the first version with this layout
 )
 
 // saelensConfig is the part of cfg.json that loupe reads, of version 6 and of the flat layout before it.
@@ -162,9 +165,12 @@ func (s *SAE) save(dir string, density []float64) error {
 			return err
 		}
 	}
-	meta := s.Metadata
+	meta := maps.Clone(s.Metadata)
 	if meta == nil {
 		meta = map[string]any{}
+	}
+	if meta["sae_lens_version"] == nil { // without it SAELens takes the file for the flat layout of version 5
+		meta["sae_lens_version"] = saelensFormat
 	}
 	// cfg.json comes last: a folder that has it is whole.
 	return writeJSON(filepath.Join(dir, configFile), map[string]any{

@@ -168,26 +168,27 @@ func (t *Trainer) SAE() (*SAE, error) {
 
 // TrainOptions say what [Trainer.Train] does besides training.
 type TrainOptions struct {
-	Checkpoints string                // folder for checkpoints; empty: none
-	OnStep      func(StepStats) error // called after each step; an error stops the run
+	// Save keeps a checkpoint: it calls write with a new folder and lets it appear whole. Nil: no checkpoints.
+	Save func(step int64, write func(dir string) error) error
+	// OnStep is called after each step; an error stops the run.
+	OnStep func(StepStats) error
 }
 
-// Train trains until all steps are done, writing a checkpoint every CheckpointTokens rows and one at the end. When ctx
-// ends it writes a checkpoint after the current step and returns ctx's error. After an error of a step the latest
-// checkpoint is named.
+// Train trains until all steps are done, with a checkpoint every CheckpointTokens rows and one at the end. When ctx ends
+// it saves a checkpoint after the current step and returns ctx's error.
 func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error {
 	batch := make([]float32, t.cfg.Batch*t.cfg.DIn)
-	last := t.Tokens()
+	saved := t.step
 	save := func() error {
-		if opt.Checkpoints == "" || last == t.Tokens() && last > 0 {
+		if opt.Save == nil || saved == t.step {
 			return nil
 		}
 		cursor, err := rows.State()
 		if err != nil {
 			return fmt.Errorf("sae: cursor of the data: %w", err)
 		}
-		last = t.Tokens()
-		return t.Save(opt.Checkpoints, cursor)
+		saved = t.step
+		return opt.Save(t.step, func(dir string) error { return t.WriteCheckpoint(dir, cursor) })
 	}
 	for !t.Done() {
 		if err := ctx.Err(); err != nil {
@@ -202,17 +203,14 @@ func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error 
 		}
 		stats, err := t.Step(batch)
 		if err != nil {
-			if opt.Checkpoints != "" {
-				err = fmt.Errorf("%w (last good checkpoint: %s)", err, newestCheckpoint(opt.Checkpoints))
-			}
-			return err
+			return fmt.Errorf("%w (last checkpoint: step %d)", err, saved)
 		}
 		if opt.OnStep != nil {
 			if err := opt.OnStep(stats); err != nil {
 				return err
 			}
 		}
-		if t.Tokens()-last >= t.cfg.CheckpointTokens {
+		if (t.step-saved)*int64(t.cfg.Batch) >= t.cfg.CheckpointTokens {
 			if err := save(); err != nil {
 				return err
 			}
