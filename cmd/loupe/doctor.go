@@ -175,6 +175,8 @@ func (d *diagnosis) checkBackend(p probe, gpu bool) {
 	switch {
 	case p.Backend == "go":
 		d.add(name, gradeProblem, "build loupe again with `make build`", "%s", p.Error)
+	case p.Backend == "xla:cuda" && p.Plugin != "" && !gpu:
+		d.add(name, gradeNote, "", "%s is there, but no GPU answers nvidia-smi", p.Plugin)
 	case p.Plugin != "":
 		d.add(name, gradeProblem, cureOf(d.Home, p), "%s: %s", p.Plugin, p.Error)
 	case d.installed(p.Backend) != "":

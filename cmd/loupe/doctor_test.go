@@ -118,6 +118,34 @@ func TestDoctorSurvivesBrokenPlugins(t *testing.T) {
 	}
 }
 
+func TestDoctorJudgesBackends(t *testing.T) {
+	noPlugin := backend.ErrUnavailable.Error() + ": no plugin"
+	for _, test := range []struct {
+		name  string
+		probe probe
+		gpu   bool
+		want  grade
+		cure  string
+	}{
+		{"go broken", probe{Backend: "go", Error: "x"}, false, gradeProblem, "make build"},
+		{"cpu absent", probe{Backend: "xla:cpu", Error: noPlugin}, false, gradeWarning, "loupe setup"},
+		{"cpu crashed", probe{Backend: "xla:cpu", Plugin: "/p.so", Error: "x"}, false, gradeProblem, "remove or replace"},
+		{"cpu without libstdc++", probe{Backend: "xla:cpu", Plugin: "/p.so", Error: "libstdc++.so.6: not found"}, false, gradeProblem, "libstdc++6"},
+		{"search crashed", probe{Backend: "xla:cpu", Error: "panic"}, false, gradeProblem, "PJRT_PLUGIN_LIBRARY_PATH"},
+		{"no gpu, no plugin", probe{Backend: "xla:cuda", Error: noPlugin}, false, gradeNote, ""},
+		{"no gpu, plugin", probe{Backend: "xla:cuda", Plugin: "/p.so", Error: "no devices"}, false, gradeNote, ""},
+		{"gpu, no plugin", probe{Backend: "xla:cuda", Error: noPlugin}, true, gradeNote, "loupe setup --cuda"},
+		{"gpu, broken plugin", probe{Backend: "xla:cuda", Plugin: "/p.so", Error: "x"}, true, gradeProblem, "nvidia-smi"},
+		{"works", probe{Backend: "xla:cuda", Plugin: "/p.so", Working: true}, true, gradeOK, ""},
+	} {
+		var d diagnosis
+		d.checkBackend(test.probe, test.gpu)
+		if f := d.Findings[0]; f.Grade != test.want || !strings.Contains(f.Cure, test.cure) || test.cure == "" && f.Cure != "" {
+			t.Errorf("%s: %+v, want %s with cure %q", test.name, f, test.want, test.cure)
+		}
+	}
+}
+
 func TestChildProberSurvivesACrash(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the crashing child is a shell script")

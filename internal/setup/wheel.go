@@ -114,7 +114,10 @@ func writeEntry(ctx context.Context, zf *zip.File, target string) (File, error) 
 		return File{}, err
 	}
 	defer in.Close()
-	perm := fs.FileMode(0o644) | zf.Mode().Perm()&0o111
+	perm := fs.FileMode(0o644)
+	if zf.Mode().Perm()&0o111 != 0 {
+		perm = 0o755
+	}
 	out, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return File{}, err
