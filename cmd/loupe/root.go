@@ -68,10 +68,12 @@ func newRootCmd(a *app) *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	root.AddCommand(
 		newVersionCmd(a),
+		newBenchCmd(a),
 		newSetupCmd(a),
 		newDoctorCmd(a),
 		newCompletionCmd(a),
 		newConfigCmd(a, configKinds()),
+		newListCmd(a),
 	)
 	return root
 }
