@@ -68,6 +68,7 @@ func newRootCmd(a *app) *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	root.AddCommand(
 		newVersionCmd(a),
+		newBenchCmd(a),
 		newSetupCmd(a),
 		newDoctorCmd(a),
 		newCompletionCmd(a),

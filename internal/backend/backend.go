@@ -6,8 +6,10 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -41,9 +43,13 @@ func Home() (string, error) {
 // FindPlugin returns the absolute path of the PJRT plugin for device "cpu" or "cuda", or "" when there is none.
 // It looks in PJRT_PLUGIN_LIBRARY_PATH and go-xla's own folders first, then in loupe's cache folder.
 func FindPlugin(device string) string {
-	for name, path := range pjrt.AvailablePlugins() {
-		if name == device || strings.HasPrefix(name, device+"_") {
-			return path
+	var installed map[string]string
+	// a broken plugin makes the search panic; loupe's own folder may still hold a good one
+	if exceptions.TryCatch[error](func() { installed = pjrt.AvailablePlugins() }) == nil {
+		for _, name := range slices.Sorted(maps.Keys(installed)) {
+			if name == device || strings.HasPrefix(name, device+"_") {
+				return installed[name]
+			}
 		}
 	}
 	home, err := Home()

@@ -2,6 +2,8 @@ package backend_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,5 +45,20 @@ func TestOpenWithoutPlugin(t *testing.T) {
 	b, err := backend.Open("auto")
 	if err != nil || b.String() != "go" {
 		t.Errorf("auto without a plugin: %v, %v; want the go backend", b, err)
+	}
+}
+
+func TestOpenWithBrokenPlugin(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, backend.CPUPlugin), []byte("not a library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", dir)
+	t.Setenv("LOUPE_HOME", t.TempDir())
+	if _, err := backend.Open("xla:cpu"); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("xla:cpu with a broken plugin: %v, want ErrUnavailable", err)
+	}
+	if b, err := backend.Open("auto"); err != nil || b.String() != "go" {
+		t.Errorf("auto with a broken plugin: %v, %v; want the go backend", b, err)
 	}
 }
