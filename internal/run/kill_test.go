@@ -291,4 +291,3 @@ func TestCorruptCheckpoint(t *testing.T) {
 		})
 	}
 }
-

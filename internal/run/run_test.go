@@ -248,4 +248,3 @@ func TestWriteRefuses(t *testing.T) {
 	}
 	must(t, d.Finish())
 }
-
