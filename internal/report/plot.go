@@ -11,7 +11,7 @@ import (
 // Size of a plot and of the margins around its axes, in SVG units.
 const (
 	plotW, plotH                     = 640.0, 340.0
-	marginL, marginR, marginT, below = 64.0, 16.0, 12.0, 52.0
+	marginL, marginR, marginT, below = 64.0, 30.0, 12.0, 52.0
 	legendRow                        = 18.0
 	colours                          = 8
 )
