@@ -39,25 +39,17 @@ type TrainOptions struct {
 	OnStep func(StepStats) error
 }
 
-// Train trains until all steps are done, with a checkpoint every CheckpointTokens rows and one at the end. When ctx ends
-// it saves a checkpoint after the current step and returns ctx's error.
+// Train trains until all steps are done, with a checkpoint at every multiple of CheckpointTokens, rounded up to whole
+// batches, and one at the end. Checkpoints lie at the same steps whether or not the run was interrupted, so that a
+// resumed run folder has the bytes of an unbroken one. When ctx ends, Train returns its error after the current step.
 func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error {
+	size := int64(t.cfg.Batch)
+	every := (t.cfg.CheckpointTokens + size - 1) / size
 	batch := make([]float32, t.cfg.Batch*t.cfg.DIn)
 	saved := t.step
-	save := func() error {
-		if opt.Save == nil || saved == t.step {
-			return nil
-		}
-		cursor, err := rows.State()
-		if err != nil {
-			return fmt.Errorf("sae: cursor of the data: %w", err)
-		}
-		saved = t.step
-		return opt.Save(t.step, func(dir string) error { return t.WriteCheckpoint(dir, cursor) })
-	}
 	for !t.Done() {
 		if err := ctx.Err(); err != nil {
-			return errors.Join(err, save())
+			return err
 		}
 		n, err := fill(rows, batch, t.cfg.DIn)
 		if err != nil {
@@ -75,11 +67,17 @@ func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error 
 				return err
 			}
 		}
-		if (t.step-saved)*int64(t.cfg.Batch) >= t.cfg.CheckpointTokens {
-			if err := save(); err != nil {
-				return err
-			}
+		if opt.Save == nil || t.step%every != 0 && !t.Done() {
+			continue
 		}
+		cursor, err := rows.State()
+		if err != nil {
+			return fmt.Errorf("sae: cursor of the data: %w", err)
+		}
+		if err := opt.Save(t.step, func(dir string) error { return t.WriteCheckpoint(dir, cursor) }); err != nil {
+			return err
+		}
+		saved = t.step
 	}
-	return save()
+	return nil
 }
