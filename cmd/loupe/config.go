@@ -11,7 +11,9 @@ import (
 
 // configKinds is the table of configuration kinds: what `kind:` in a file may say. A new kind is one line here.
 func configKinds() []config.Kind {
-	return []config.Kind{}
+	return []config.Kind{
+		{Name: "sae", Doc: "train a sparse autoencoder on a store", New: newSAEConfig},
+	}
 }
 
 func newConfigCmd(a *app, kinds []config.Kind) *cobra.Command {

@@ -74,6 +74,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newCompletionCmd(a),
 		newConfigCmd(a, configKinds()),
 		newListCmd(a),
+		newSAECmd(a),
 	)
 	return root
 }

@@ -1,0 +1,355 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+
+	"loupe/internal/config"
+	"loupe/internal/progress"
+	rundir "loupe/internal/run"
+	"loupe/probe/store"
+	"loupe/sae"
+)
+
+// saeConfig is a configuration file of kind sae: where the activations come from, and how to train.
+type saeConfig struct {
+	Name           string `json:"name" doc:"name of the run"`
+	Store          string `json:"store" doc:"folder of the activation store"`
+	Site           string `json:"site" doc:"site to train on, such as blocks.4.hook_resid_post"`
+	ExcludeSpecial bool   `json:"exclude_special" doc:"leave out the rows of special tokens"`
+	Split          string `json:"split" doc:"split of the documents to train on; empty: all"`
+	EvalSplit      string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
+	EvalTokens     int64  `json:"eval_tokens" doc:"rows to evaluate on at the end; 0: none"`
+	sae.Config
+}
+
+func newSAEConfig() any {
+	return &saeConfig{Name: "sae", ExcludeSpecial: true, EvalTokens: 200_000, Config: sae.DefaultConfig()}
+}
+
+// Validate checks what does not depend on the store; the rest is checked when the store is open.
+func (c *saeConfig) Validate() error {
+	switch {
+	case c.Store == "":
+		return errors.New("store is not set; name the folder that `loupe capture` wrote")
+	case c.Site == "":
+		return errors.New("site is not set; `loupe store info` lists a store's sites")
+	case c.EvalTokens < 0:
+		return fmt.Errorf("eval_tokens is %d; it must be 0 (no evaluation) or more", c.EvalTokens)
+	}
+	return nil
+}
+
+func newSAECmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sae",
+		Short: "Train and evaluate sparse autoencoders",
+		Args:  exactArgs(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSAETrainCmd(a), newSAEEvalCmd(a))
+	return cmd
+}
+
+func newSAETrainCmd(a *app) *cobra.Command {
+	var set []string
+	var resume bool
+	var runs string
+	cmd := &cobra.Command{
+		Use:   "train CONFIG",
+		Short: "Train a sparse autoencoder on a store, in a run folder",
+		Args:  exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.loadConfig(configKinds(), config.Input{Path: args[0], Kind: "sae", Set: set})
+			if err != nil {
+				return err
+			}
+			return a.trainSAE(cmd.Context(), c, runs, resume)
+		},
+	}
+	addSetFlag(cmd, &set)
+	cmd.Flags().BoolVar(&resume, "resume", false, "continue the newest run of this configuration")
+	cmd.Flags().StringVar(&runs, "runs", "runs", "folder that holds the run folders")
+	return cmd
+}
+
+// trainSAE trains in a new or resumed run folder and prints where the SAE is and how good.
+func (a *app) trainSAE(ctx context.Context, c *config.Config, runs string, resume bool) error {
+	conf := c.Value.(*saeConfig)
+	st, err := store.Open(conf.Store, store.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	rows, err := openRows(ctx, st, conf.Site, conf.selection(conf.Split), conf.Seed)
+	if err != nil {
+		return err
+	}
+	cfg, err := conf.Config.Resolve(rows.dim)
+	if err != nil {
+		return err
+	}
+	b, err := a.open()
+	if err != nil {
+		return err
+	}
+	hash, err := c.Hash()
+	if err != nil {
+		return err
+	}
+	v := buildVersion()
+	spec := rundir.Spec{
+		Root: runs, Name: conf.Name, Kind: "sae", Command: []string{"sae", "train"}, Seed: conf.Seed, Config: c.YAML(), ConfigHash: hash,
+		Env: rundir.Env{Loupe: v.Version, Commit: v.Commit, Backend: b.String(), Modules: v.Modules}, Log: a.log.Handler(),
+	}
+	dir, err := openRun(spec, resume)
+	if err != nil {
+		return err
+	}
+	s, res, err := a.trainIn(ctx, b, dir, st, rows, conf, cfg, resume)
+	if err != nil {
+		return dir.Fail(err)
+	}
+	if err := dir.Finish(); err != nil {
+		return err
+	}
+	return a.printSAE(dir.File("weights"), s, res)
+}
+
+// openRun creates a run folder or, with resume, takes over the newest one of the same configuration.
+func openRun(spec rundir.Spec, resume bool) (*rundir.Dir, error) {
+	if !resume {
+		return rundir.Create(spec)
+	}
+	path, err := rundir.Find(spec)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no run called %s in %s to resume; leave out --resume", spec.Name, spec.Root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rundir.Resume(path, spec)
+}
+
+// trainIn does the run's work; the result is nil without an evaluation.
+func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, st *store.Store, rows *storeRows, conf *saeConfig, cfg sae.Config, resume bool) (*sae.SAE, *sae.Result, error) {
+	m := st.Manifest()
+	if err := dir.AddParent(rundir.Ref{Kind: "store", Name: filepath.Base(conf.Store), Digest: m.Digest}); err != nil {
+		return nil, nil, err
+	}
+	t, err := startTrainer(b, dir, cfg, rows, resume)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer t.Close()
+	t.SetMetadata(map[string]any{"model_name": m.Model.ID, "hook_name": conf.Site, "dataset_path": m.Corpus.ID})
+	dir.Log().Info("training", "engine", t.Config().Engine, "d_in", cfg.DIn, "d_sae", cfg.DSAE, "k", cfg.K, "steps", cfg.Steps(), "from_token", t.Tokens())
+
+	bar := progress.New(progress.Options{Label: "train", Unit: "tokens", Total: cfg.Steps()*int64(cfg.Batch) - t.Tokens(), Out: a.err, Log: dir.Log()})
+	err = t.Train(ctx, rows, sae.TrainOptions{
+		Save: dir.SaveCheckpoint,
+		OnStep: func(s sae.StepStats) error {
+			bar.Add(int64(cfg.Batch))
+			return dir.Metrics(s.Step, map[string]float64{
+				"loss": s.Loss, "aux_loss": s.AuxLoss, "mse": s.MSE, "fvu": s.FVU, "l0": s.L0,
+				"dead": float64(s.Dead), "grad_norm": s.GradNorm, "lr": s.LR,
+			})
+		},
+	})
+	bar.Done()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := t.SAE()
+	if err != nil {
+		return nil, nil, err
+	}
+	if conf.EvalTokens == 0 {
+		return s, nil, s.Save(dir.File("weights"), nil)
+	}
+	split := conf.EvalSplit
+	if split == "" {
+		split = conf.Split
+	}
+	res, err := evalOnStore(ctx, b, s, st, conf.Site, conf.selection(split), conf.EvalTokens)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.Save(dir.File("weights"), res.Density); err != nil {
+		return nil, nil, err
+	}
+	return s, &res, dir.Write("eval.json", func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(res)
+	})
+}
+
+// startTrainer makes a trainer, from the run's last checkpoint if there is one.
+func startTrainer(b compute.Backend, dir *rundir.Dir, cfg sae.Config, rows *storeRows, resume bool) (*sae.Trainer, error) {
+	if resume {
+		at, ok, err := dir.LastCheckpoint()
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			t, cursor, err := sae.ReadCheckpoint(b, at.Path)
+			if err != nil {
+				return nil, err
+			}
+			return t, rows.Restore(cursor)
+		}
+	}
+	return sae.Start(b, cfg, rows)
+}
+
+func newSAEEvalCmd(a *app) *cobra.Command {
+	var site, split string
+	var tokens int64
+	var special bool
+	cmd := &cobra.Command{
+		Use:   "eval SAE STORE",
+		Short: "Measure how well a sparse autoencoder reconstructs a store's activations",
+		Long: "Measure a sparse autoencoder (a folder in SAELens's format) on rows of a store, chosen at random by a fixed seed.\n" +
+			"The site is the one that the SAE names, unless --site says otherwise.",
+		Args: exactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if tokens < 1 {
+				return usagef("--tokens is %d; it must be at least 1", tokens)
+			}
+			s, err := sae.Load(args[0])
+			if err != nil {
+				return err
+			}
+			if site == "" {
+				name, ok := s.Metadata["hook_name"].(string)
+				if !ok {
+					return usagef("%s does not say which site it is for; give --site", args[0])
+				}
+				site = name
+			}
+			st, err := store.Open(args[1], store.OpenOptions{})
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			b, err := a.open()
+			if err != nil {
+				return err
+			}
+			res, err := evalOnStore(cmd.Context(), b, s, st, site, store.Select{ExcludeSpecial: !special, Split: split}, tokens)
+			if err != nil {
+				return err
+			}
+			return a.printSAE(args[0], s, &res)
+		},
+	}
+	cmd.Flags().StringVar(&site, "site", "", "site of the store (default: the SAE's own)")
+	cmd.Flags().StringVar(&split, "split", "", "split of the documents to measure on (default: all)")
+	cmd.Flags().Int64Var(&tokens, "tokens", 200_000, "rows to measure on, at most")
+	cmd.Flags().BoolVar(&special, "special", false, "include the rows of special tokens")
+	return cmd
+}
+
+// selection chooses the configuration's rows of a split.
+func (c *saeConfig) selection(split string) store.Select {
+	return store.Select{ExcludeSpecial: c.ExcludeSpecial, Split: split}
+}
+
+// evalOnStore measures s on at most tokens different rows, a fixed random sample of the selection.
+func evalOnStore(ctx context.Context, b compute.Backend, s *sae.SAE, st *store.Store, site string, sel store.Select, tokens int64) (sae.Result, error) {
+	const seed, batch = 0xe5a1, 1024
+	rows, err := openRows(ctx, st, site, sel, seed)
+	if err != nil {
+		return sae.Result{}, err
+	}
+	if rows.dim != s.DIn {
+		return sae.Result{}, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", s.DIn, site, rows.dim)
+	}
+	return sae.Evaluate(ctx, b, s, rows, batch, min(tokens, rows.count))
+}
+
+// printSAE prints an SAE's place, sizes and, if there are any, its measures.
+func (a *app) printSAE(path string, s *sae.SAE, res *sae.Result) error {
+	if a.json {
+		return a.printJSON(struct {
+			SAE    string      `json:"sae"`
+			Arch   string      `json:"architecture"`
+			DIn    int         `json:"d_in"`
+			DSAE   int         `json:"d_sae"`
+			K      int         `json:"k"`
+			Result *sae.Result `json:"result,omitempty"`
+		}{path, s.Arch, s.DIn, s.DSAE, s.K, res})
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s: %s, d_in %d, d_sae %d, k %d\n", path, s.Arch, s.DIn, s.DSAE, s.K)
+	if res != nil {
+		fmt.Fprintf(&out, "rows                %d\nL0                  %.2f\nMSE per token       %.5g\nFVU                 %.4f\n", res.Rows, res.L0, res.MSE, res.FVU)
+		fmt.Fprintf(&out, "explained variance  %.4f (legacy: %.4f)\ncosine              %.4f\n", res.Explained, res.ExplainedLegacy, res.Cosine)
+		fmt.Fprintf(&out, "relative bias       %.4f\ndead latents        %d of %d\n", res.RelBias, res.Dead, s.DSAE)
+	}
+	_, err := fmt.Fprint(a.out, out.String())
+	return err
+}
+
+// storeRows lets a trainer read one site of a store in a shuffled order without end.
+type storeRows struct {
+	cursor *store.Cursor
+	site   string
+	dim    int
+	count  int64 // rows of one epoch
+	rows   []int64
+}
+
+// openRows returns the selected rows of a site, mixed by seed.
+func openRows(ctx context.Context, st *store.Store, site string, sel store.Select, seed uint64) (*storeRows, error) {
+	info, err := st.Site(site)
+	if err != nil {
+		return nil, err
+	}
+	if info.Per != store.Token {
+		return nil, fmt.Errorf("site %s of store %s has one row per %s; sparse autoencoders train on token sites", site, st.Dir(), info.Per)
+	}
+	set, err := st.Select(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	if set.Len() == 0 {
+		return nil, fmt.Errorf("the selection has no rows of store %s; widen split or exclude_special", st.Dir())
+	}
+	cursor, err := st.Shuffle(store.ShuffleConfig{Seed: seed, Rows: set})
+	if err != nil {
+		return nil, err
+	}
+	return &storeRows{cursor: cursor, site: site, dim: info.Dim(), count: set.Len()}, nil
+}
+
+// Next implements sae.Rows; there are always more rows.
+func (r *storeRows) Next(dst []float32) (int, error) {
+	n := len(dst) / r.dim
+	if cap(r.rows) < n {
+		r.rows = make([]int64, n)
+	}
+	return n, r.cursor.Batch(r.rows[:n], []string{r.site}, [][]float32{dst[:n*r.dim]})
+}
+
+// State implements sae.Rows.
+func (r *storeRows) State() ([]byte, error) { return json.Marshal(r.cursor.State()) }
+
+// Restore implements sae.Rows.
+func (r *storeRows) Restore(state []byte) error {
+	var s store.CursorState
+	if err := json.Unmarshal(state, &s); err != nil {
+		return fmt.Errorf("cursor of the store: %w", err)
+	}
+	return r.cursor.Restore(s)
+}
