@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -77,8 +78,15 @@ func FuzzParquet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		cfg := fuzzConfig(KindParquet)
 		cfg.LabelFields = []string{"label"}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		checkDocs(t, cfg, func(e emit) error {
 			return parquetReader{cfg}.rows(bytes.NewReader(b), int64(len(b)), "f.in", e)
 		})
+		runtime.ReadMemStats(&after)
+		const most = 64 << 20
+		if n := after.TotalAlloc - before.TotalAlloc; n > most {
+			t.Errorf("%d bytes allocated for a file of %d", n, len(b))
+		}
 	})
 }

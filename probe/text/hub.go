@@ -2,9 +2,11 @@ package text
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gomlx/go-huggingface/hub"
+	"loupe/internal/hub"
 )
 
 // hubSource is a Hugging Face data set in the local cache. Missing files are downloaded when the corpus is first read,
@@ -67,14 +69,14 @@ func (s *hubSource) name() string { return s.cfg.Path }
 func (s *hubSource) each(ctx context.Context, emit emit) error {
 	ref := s.ref
 	list, err := ref.cached()
-	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("no file of it is in the cache: %w", fs.ErrNotExist)
-	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if s.cfg.Offline {
-			return fmt.Errorf("text: %s: %w; set offline: false, or download it with `hf download --repo-type dataset %s`", s.cfg.Path, err, ref.id)
+		if s.cfg.Offline || offlineEnv() {
+			return fmt.Errorf("text: %s: %w; set offline: false and unset HF_HUB_OFFLINE, or run `hf download --repo-type dataset %s`", s.cfg.Path, err, ref.id)
 		}
-		list, err = ref.download(ctx)
+		if err := ref.download(ctx); err != nil {
+			return fmt.Errorf("text: %s: %w", s.cfg.Path, err)
+		}
+		list, err = ref.cached()
 	}
 	if err != nil {
 		return fmt.Errorf("text: %s: %w", s.cfg.Path, err)
@@ -93,31 +95,19 @@ func (s *hubSource) each(ctx context.Context, emit emit) error {
 // hubFile is a file of a data set: its name there and its place here.
 type hubFile struct{ name, path string }
 
-// cacheDir is the folder of the Hugging Face cache, found as its Python library finds it.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
-		return dir, nil
-	}
-	if dir := os.Getenv("HF_HOME"); dir != "" {
-		return filepath.Join(dir, "hub"), nil
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
-		return filepath.Join(dir, "huggingface", "hub"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the Hugging Face cache: %w; set HF_HUB_CACHE", err)
-	}
-	return filepath.Join(home, ".cache", "huggingface", "hub"), nil
+// folder is the data set's folder in the Hugging Face cache.
+func (r hubRef) folder() (string, error) {
+	cache, err := hub.CacheDir()
+	return filepath.Join(cache, "datasets--"+strings.ReplaceAll(r.id, "/", "--")), err
 }
 
-// cached lists the wanted files of the snapshot in the cache, sorted by name.
+// cached lists the wanted files of the snapshot in the cache, sorted by name. The error wraps fs.ErrNotExist when a
+// download can help: no snapshot, or one that lacks a file which the hub's own list, if it is there, names.
 func (r hubRef) cached() ([]hubFile, error) {
-	cache, err := cacheDir()
+	repo, err := r.folder()
 	if err != nil {
 		return nil, err
 	}
-	repo := filepath.Join(cache, "datasets--"+strings.ReplaceAll(r.id, "/", "--"))
 	commit := r.revision
 	if b, err := os.ReadFile(filepath.Join(repo, "refs", filepath.FromSlash(r.revision))); err == nil {
 		commit = strings.TrimSpace(string(b))
@@ -127,48 +117,55 @@ func (r hubRef) cached() ([]hubFile, error) {
 	}
 	snapshot := filepath.Join(repo, "snapshots", filepath.FromSlash(commit))
 	var out []hubFile
-	err = filepath.WalkDir(snapshot, func(p string, entry fs.DirEntry, err error) error {
+	if err := filepath.WalkDir(snapshot, func(p string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		rel, err := filepath.Rel(snapshot, p)
-		if name := filepath.ToSlash(rel); err == nil && r.wants(name) {
-			out = append(out, hubFile{name: name, path: p})
+		name := filepath.ToSlash(rel)
+		if err != nil || !r.wants(name) {
+			return err
 		}
-		return err
-	})
-	slices.SortFunc(out, func(a, b hubFile) int { return strings.Compare(a.name, b.name) })
-	return out, err
-}
-
-// download fetches the wanted files into the cache.
-func (r hubRef) download(ctx context.Context) ([]hubFile, error) {
-	cache, err := cacheDir()
-	if err != nil {
+		if _, err := os.Stat(p); err != nil { // a link whose target never arrived
+			return fmt.Errorf("the cache lacks %s: %w", name, err)
+		}
+		out = append(out, hubFile{name: name, path: p})
+		return nil
+	}); err != nil {
 		return nil, err
 	}
-	repo := hub.New(r.id).WithType(hub.RepoTypeDataset).WithRevision(r.revision).WithAuth(os.Getenv("HF_TOKEN")).WithCacheDir(cache)
-	repo.Verbosity = 0
-	var names []string
-	for name, err := range repo.IterFileNames() {
-		if err != nil {
-			return nil, fmt.Errorf("list the files at revision %s: %w; check the name and the network, or set HF_TOKEN for a closed data set", r.revision, err)
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no file of it is in the cache: %w", fs.ErrNotExist)
+	}
+	slices.SortFunc(out, func(a, b hubFile) int { return strings.Compare(a.name, b.name) })
+	for _, name := range r.listed(repo, commit) {
+		if !slices.ContainsFunc(out, func(f hubFile) bool { return f.name == name }) {
+			return nil, fmt.Errorf("the cache lacks %s: %w", name, fs.ErrNotExist)
 		}
-		if r.wants(name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: no Parquet, JSONL or CSV file at revision %s matches; try @refs/convert/parquet or another #pattern", ErrEmpty, r.revision)
-	}
-	paths, err := repo.DownloadFilesCtx(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("download: %w; try again, what is complete is kept", err)
-	}
-	out := make([]hubFile, len(names))
-	for i := range names {
-		out[i] = hubFile{name: names[i], path: paths[i]}
 	}
 	return out, nil
+}
+
+// listed returns the wanted files of the commit by the list that a download leaves in the cache; nil without one.
+func (r hubRef) listed(repo, commit string) []string {
+	b, err := os.ReadFile(filepath.Join(repo, "info", url.PathEscape(r.revision)))
+	if err != nil {
+		return nil
+	}
+	var info struct {
+		Commit string `json:"sha"`
+		Files  []struct {
+			Name string `json:"rfilename"`
+		} `json:"siblings"`
+	}
+	if json.Unmarshal(b, &info) != nil || info.Commit != commit {
+		return nil
+	}
+	var names []string
+	for _, f := range info.Files {
+		if r.wants(f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }

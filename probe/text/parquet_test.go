@@ -2,9 +2,7 @@ package text
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -91,6 +89,12 @@ func TestParquetErrors(t *testing.T) {
 	}{{"fine"}, {"a\xffb"}}); err != nil {
 		t.Fatal(err)
 	}
+	var long bytes.Buffer
+	if err := parquet.Write(&long, []struct {
+		Text string `parquet:"text"`
+	}{{strings.Repeat("x", 100)}}); err != nil {
+		t.Fatal(err)
+	}
 	var lz bytes.Buffer
 	if err := parquet.Write(&lz, []parquetRow{{Text: "a"}}, parquet.Compression(&lz4.Codec{})); err != nil {
 		t.Fatal(err)
@@ -110,7 +114,8 @@ func TestParquetErrors(t *testing.T) {
 		"flipped bytes":   {flipped, nil, []string{"d.parquet", "fetch it again"}},
 		"invalid UTF-8":   {bad.Bytes(), nil, []string{"d.parquet:row 2", `column "text"`, "byte 1 (0xff)"}},
 		"LZ4":             {lz.Bytes(), nil, []string{"d.parquet", `column "text" is compressed with LZ4_RAW`, "snappy or zstd"}},
-		"value too long":  {whole, func(c *CorpusConfig) { c.MaxLineBytes = 3 }, []string{"d.parquet:row 1", "max_line_bytes"}},
+		"value too long":  {long.Bytes(), func(c *CorpusConfig) { c.MaxLineBytes = 50 }, []string{"d.parquet:row 1", "a value of 100 bytes", "max_line_bytes"}},
+		"page too long":   {long.Bytes(), func(c *CorpusConfig) { c.MaxLineBytes = 5 }, []string{"d.parquet: row group 1", "the page at byte 4", "max_line_bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read(open(t, with(KindParquet, writeParquet(t, c.body), c.change)))
@@ -160,72 +165,6 @@ for name, options in {"snappy": {}, "zstd": {"compression": "zstd", "data_page_v
 				if d.Text != fmt.Sprintf("row %d ü", d.ID) || !reflect.DeepEqual(d.Labels, want) {
 					t.Fatalf("document %+v, want labels %v", d, want)
 				}
-			}
-		})
-	}
-}
-
-func TestHub(t *testing.T) {
-	const commit = "0123456789abcdef0123456789abcdef01234567"
-	line, err := json.Marshal(map[string]string{"text": "a line"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot := "datasets--org--name/snapshots/" + commit + "/"
-	cache := write(t, map[string]string{
-		"datasets--org--name/refs/main":                           commit,
-		"datasets--org--name/refs/refs/convert/parquet":           commit + "\n",
-		"datasets--org--name/refs/evil":                           "../../../etc",
-		"datasets--org--name/blobs/b1":                            string(parquetFile(t, 3)),
-		snapshot + "z/extra.jsonl":                                string(line) + "\n",
-		snapshot + "README.md":                                    "# no data",
-		"datasets--squad/snapshots/v1/a.jsonl":                    string(line) + "\n",
-		"datasets--org--empty/refs/main":                          commit,
-		"datasets--org--empty/snapshots/" + commit + "/README.md": "# no data",
-	})
-	if err := os.MkdirAll(filepath.Join(cache, snapshot, "data"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join("..", "..", "..", "blobs", "b1"), filepath.Join(cache, snapshot, "data", "train-00000.parquet")); err != nil {
-		t.Skipf("no symbolic links here: %v", err)
-	}
-	t.Setenv("HF_HUB_CACHE", cache)
-	rows := []string{"text 0 é", "text 0 é", "text 1 é"}
-	for ref, want := range map[string][]string{
-		"hf:datasets/org/name":                      append(slices.Clone(rows), "a line"),
-		"hf:datasets/org/name@main":                 append(slices.Clone(rows), "a line"),
-		"hf:datasets/org/name@" + commit:            append(slices.Clone(rows), "a line"),
-		"hf:datasets/org/name@refs/convert/parquet": append(slices.Clone(rows), "a line"),
-		"hf:datasets/org/name#data/train-*":         rows,
-		"hf:datasets/org/name@main#*.jsonl":         {"a line"},
-		"hf:datasets/squad@v1":                      {"a line"},
-	} {
-		t.Run(ref, func(t *testing.T) {
-			if got := texts(readAll(t, with(KindHub, ref, func(c *CorpusConfig) { c.Offline = true }))); !slices.Equal(got, want) {
-				t.Errorf("documents %q, want %q", got, want)
-			}
-		})
-	}
-	for ref, want := range map[string]string{
-		"org/name":                   "hf:datasets/ORG/NAME",
-		"hf:org/name":                "is no data set",
-		"hf:datasets/../name":        "is no data set",
-		"hf:datasets/org/name@../x":  "revision",
-		"hf:datasets/org/name@/x":    "revision",
-		"hf:datasets/org/name#[":     "syntax error in pattern",
-		"hf:datasets/org/name@evil":  "is not valid",
-		"hf:datasets/org/other":      "offline: false",
-		"hf:datasets/org/name@v2":    "offline: false",
-		"hf:datasets/org/empty":      "no file of it is in the cache",
-		"hf:datasets/org/name#*.csv": "no file of it is in the cache",
-	} {
-		t.Run(ref, func(t *testing.T) {
-			corpus, err := Open(with(KindHub, ref, func(c *CorpusConfig) { c.Offline = true }))
-			if err == nil {
-				_, err = read(corpus)
-			}
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want one with %q", err, want)
 			}
 		})
 	}
