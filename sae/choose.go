@@ -7,6 +7,10 @@ import (
 	"github.com/gomlx/compute"
 )
 
+// maxDenseMeasured is the largest number of activations, batch * d_sae, for which the dense engine is worth a
+// measurement: beyond it a step takes seconds and gigabytes, and is never the fastest.
+const maxDenseMeasured = 1 << 25
+
 // fastestEngine times each engine on a batch made of the sample and returns the name of the fastest. On the Go
 // backend, whose TopK is unusably slow, it is the hybrid without a measurement.
 func fastestEngine(b compute.Backend, cfg Config, p params, sample []float32) (string, error) {
@@ -18,6 +22,9 @@ func fastestEngine(b compute.Backend, cfg Config, p params, sample []float32) (s
 	}
 	best, fastest := "", time.Duration(0)
 	for _, name := range []string{EngineHybrid, EngineXLA, EngineDense} {
+		if name == EngineDense && cfg.Batch*cfg.DSAE > maxDenseMeasured {
+			continue
+		}
 		took, err := timeEngine(b, name, cfg, p, x)
 		if err != nil {
 			return "", fmt.Errorf("sae: measure engine %s: %w; name an engine in the config", name, err)

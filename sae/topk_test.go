@@ -1,6 +1,7 @@
 package sae
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
