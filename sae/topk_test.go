@@ -168,9 +168,7 @@ func TestLatentsScale(t *testing.T) {
 	nearly(t, "values", lat4.Value, lat.Value, 0, 0) // a power of two is exact
 	nearly(t, "reconstruction", out4, out, 0, 0)
 	for r := range lat.Rows() {
-		if _, v := lat.Row(r); !slices.IsSortedFunc(v, func(a, b float32) int {
-			return int(math.Copysign(1, float64(b-a))) * map[bool]int{true: 0, false: 1}[a == b]
-		}) {
+		if _, v := lat.Row(r); !slices.IsSortedFunc(v, func(a, b float32) int { return cmp.Compare(b, a) }) {
 			t.Errorf("row %d is not in falling order: %v", r, v)
 		}
 	}
