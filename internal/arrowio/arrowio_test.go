@@ -281,6 +281,12 @@ func TestForeignFiles(t *testing.T) {
 			if s, err := f.Strings(b, 7); err != nil || !reflect.DeepEqual(s, []string{"", "x", "xx"}) {
 				t.Errorf("big %q %v", s, err)
 			}
+			if s, err := f.StringAt(b, 7, 2); err != nil || s != "xx" {
+				t.Errorf("big[2] %q %v", s, err)
+			}
+			if _, err := f.StringAt(b, 7, 3); err == nil {
+				t.Error("row 3 of 3")
+			}
 			for _, bad := range []struct {
 				col  int
 				read func() error
@@ -367,6 +373,8 @@ func readAll(f *File) (bytesRead int) {
 			if v, err := f.Bools(b, c); err == nil {
 				bytesRead += len(v) / 8
 			}
+			f.StringAt(b, c, 0)
+			f.StringAt(b, c, f.BatchRows(b)-1)
 			Lists[float32](f, b, c)
 			Lists[float64](f, b, c)
 			Lists[int32](f, b, c)

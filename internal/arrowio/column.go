@@ -114,6 +114,20 @@ func (f *File) Strings(batch, col int) ([]string, error) {
 	return out, nil
 }
 
+// StringAt returns one value of a column of text.
+func (f *File) StringAt(batch, col, row int) (string, error) {
+	c, b := f.columns[col], f.batches[batch]
+	if c.field.Kind != String || c.field.Nested || row < 0 || row >= b.rows {
+		return "", f.errorf(batch, col, "it holds %s and has %d rows; row %d of a string column was asked for", c.describe(), b.rows, row)
+	}
+	offsets, data := b.buffers[c.firstBuffer+1], b.buffers[c.firstBuffer+2]
+	from, to := c.offset(offsets, row), c.offset(offsets, row+1)
+	if from < 0 || to < from || to > int64(len(data)) {
+		return "", f.errorf(batch, col, "row %d: text from byte %d to %d of %d", row, from, to, len(data))
+	}
+	return string(data[from:to]), nil
+}
+
 // Lists returns a column of lists, nested to any depth, whose lists all have the same sizes: the values row by row,
 // without copying, and the sizes from the outermost list to the innermost. Lists of different sizes and nulls are
 // errors. It reads what other programs write for a matrix a row, such as the Array2D of Hugging Face datasets.

@@ -148,15 +148,13 @@ func (d *Docs) Text(i int) (text, digest string, err error) {
 			i -= n
 			continue
 		}
-		texts, err := d.file.Strings(b, 2)
+		if text, err = d.file.StringAt(b, 2, i); err == nil {
+			digest, err = d.file.StringAt(b, 3, i)
+		}
 		if err != nil {
 			return "", "", fmt.Errorf("store: %w", err)
 		}
-		digests, err := d.file.Strings(b, 3)
-		if err != nil {
-			return "", "", fmt.Errorf("store: %w", err)
-		}
-		return texts[i], digests[i], nil
+		return text, digest, nil
 	}
 	return "", "", fmt.Errorf("store: document %d of %d", i, d.Len())
 }

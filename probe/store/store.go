@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"path/filepath"
 	"sync"
 
 	"loupe/internal/arrowio"
@@ -86,6 +85,15 @@ func (s *Store) Dir() string { return s.dir }
 
 // Manifest returns the store's manifest, which must not be changed.
 func (s *Store) Manifest() *Manifest { return s.man }
+
+// Bytes returns the size of all files that the manifest lists.
+func (s *Store) Bytes() int64 {
+	n := int64(0)
+	for _, f := range s.man.files() {
+		n += f.Bytes
+	}
+	return n
+}
 
 // Rows returns the number of token rows.
 func (s *Store) Rows() int64 { return s.token.rows }
@@ -219,5 +227,3 @@ func (s *Store) table(site string) (*tableReader, int, error) {
 	_, err := s.Site(site)
 	return nil, 0, err
 }
-
-func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
