@@ -44,17 +44,25 @@ func (m *mergeList) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &lines); err != nil {
 		return fmt.Errorf("merges are neither pairs nor lines: %w", err)
 	}
+	merges, err := splitMerges(lines)
+	*m = merges
+	return err
+}
+
+// splitMerges reads merges that are written as two tokens with a space between them.
+func splitMerges(lines []string) (mergeList, error) {
+	merges := make(mergeList, 0, len(lines))
 	for _, line := range lines {
 		if strings.HasPrefix(line, "#version") {
 			continue
 		}
 		left, right, ok := strings.Cut(line, " ")
 		if !ok || strings.Contains(right, " ") {
-			return fmt.Errorf("merge %d, %q, is not two tokens", len(*m), line)
+			return nil, fmt.Errorf("merge %d, %q, is not two tokens", len(merges), line)
 		}
-		*m = append(*m, [2]string{left, right})
+		merges = append(merges, [2]string{left, right})
 	}
-	return nil
+	return merges, nil
 }
 
 func parseBPE(raw json.RawMessage) (model, *vocabulary, error) {

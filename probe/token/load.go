@@ -111,14 +111,14 @@ func (t *Tokenizer) loadConfig(dir string) error {
 // configure takes the special tokens and chat templates from a tokenizer_config.json or special_tokens_map.json.
 func (t *Tokenizer) configure(raw []byte) error {
 	var c struct {
-		BOS  specialName      `json:"bos_token"`
-		EOS  specialName      `json:"eos_token"`
-		PAD  specialName      `json:"pad_token"`
-		UNK  specialName      `json:"unk_token"`
-		CLS  specialName      `json:"cls_token"`
-		SEP  specialName      `json:"sep_token"`
-		MASK specialName      `json:"mask_token"`
-		Chat chatTemplateJSON `json:"chat_template"`
+		BOS  specialName   `json:"bos_token"`
+		EOS  specialName   `json:"eos_token"`
+		PAD  specialName   `json:"pad_token"`
+		UNK  specialName   `json:"unk_token"`
+		CLS  specialName   `json:"cls_token"`
+		SEP  specialName   `json:"sep_token"`
+		MASK specialName   `json:"mask_token"`
+		Chat chatTemplates `json:"chat_template"`
 		// Longest input in tokens; a huge number stands for none.
 		MaxLength json.Number `json:"model_max_length"`
 	}

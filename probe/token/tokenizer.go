@@ -1,6 +1,10 @@
 package token
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"loupe/probe/token/jinja"
+)
 
 // Tokenizer cuts text into the tokens of one model. It does not change after it is made and may be used from many goroutines.
 type Tokenizer struct {
@@ -16,6 +20,7 @@ type Tokenizer struct {
 	specials Specials
 	shipped  Policy
 	chat     chatTemplates
+	limits   jinja.Limits // of chat templates; zero: the default
 }
 
 // definition is a tokenizer.json.

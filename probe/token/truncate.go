@@ -53,10 +53,9 @@ func (t Truncation) cut(parts []Encoding, room int) error {
 		if which >= len(parts) {
 			return fmt.Errorf("token: encode: truncation %s without a second text; give Pair or another strategy", t.Strategy)
 		}
-		if keep[which] -= total - room; keep[which] <= 0 && room > 0 {
+		if keep[which] -= total - room; keep[which] <= 0 {
 			return fmt.Errorf("token: encode: truncation %s cannot reach %d tokens of %d; choose another strategy", t.Strategy, room, total)
 		}
-		keep[which] = max(keep[which], 0)
 	default:
 		return fmt.Errorf("token: encode: truncation strategy %q; use longest_first, only_first or only_second", t.Strategy)
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes small tokenizers and the rows that Hugging Face `tokenizers` (0.23.3) gives for random text, in the form of the shared goldens.
 
-    python3 make_rows.py --out synthetic --rows 40                          what is stored here
+    python3 make_rows.py --out synthetic --rows 20                          what is stored here
     python3 make_rows.py --out DIR --rows 3000 --seed 7                     a longer run; add NAME.tokenizer.json with --also NAME=FILE
     (then LOUPE_TOKEN_ROWS=DIR go test ./probe/token -run Synthetic)
 
@@ -207,10 +207,31 @@ def rows(tok, texts, rng):
             yield r
 
 
+def truncations(toks, rng):
+    """Every strategy and side on single texts and pairs of many lengths."""
+    out = []
+    for name in ("wordpiece", "llama3"):
+        tok = Tokenizer.from_str(toks[name].to_str())
+        texts = [" ".join(["tokens", "naïve", "x"][i % 3] for i in range(n)) for n in (0, 1, 3, 8)]
+        for text in texts:
+            for pair in [None] + texts:
+                for strategy in ("longest_first", "only_first", "only_second"):
+                    for side in ("right", "left"):
+                        most = rng.choice([4, 5, 6, 9, 14])
+                        tok.enable_truncation(most, strategy=strategy, direction=side)
+                        case = {"tokenizer": name, "text": text, "pair": pair, "max_len": most, "strategy": strategy, "side": side}
+                        try:
+                            e = tok.encode(text, pair)
+                            out.append(case | {"ids": e.ids, "offsets": e.offsets, "type_ids": e.type_ids})
+                        except Exception as error:
+                            out.append(case | {"error": str(error)})
+    return out
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--out", default=os.path.join(HERE, "synthetic"))
-    ap.add_argument("--rows", type=int, default=40)
+    ap.add_argument("--rows", type=int, default=20)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--only", default="")
     ap.add_argument("--also", action="append", default=[], metavar="NAME=FILE")
@@ -223,6 +244,8 @@ def main():
         toks[name] = Tokenizer.from_file(path)
         toks[name].no_truncation()
         toks[name].no_padding()
+    with open(os.path.join(args.out, "truncation.json"), "w") as fh:
+        json.dump(truncations(toks, random.Random(args.seed)), fh, separators=(",", ":"))
     for name, tok in toks.items():
         if args.only and name not in args.only.split(","):
             continue
