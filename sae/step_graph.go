@@ -98,7 +98,7 @@ func gradientsGraph(cfg Config, dense bool, x *Node, w weightNodes, dead, auxFac
 		fired = ReduceSum(positiveGraph(f), 0)
 		loss = Mul(main, ReduceAllSum(Square(e)))
 	} else {
-		index := TopKGraph(scores, cfg.K)                      // [b, k]
+		index := topKGraph(scores, cfg.K)                      // [b, k]
 		value := MaxScalar(gatherRowsGraph(pre, index), 0)     // [b, k]
 		e = Sub(decodeSparseGraph(value, index, w.dec()), xc)  // [b, d]
 		g := Mul(MulScalar(main, 2), e)                        // [b, d]

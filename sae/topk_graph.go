@@ -35,13 +35,13 @@ func preGraph(xc, wEnc, bEnc *Node) *Node {
 	return Add(Einsum("bd,df->bf", xc, wEnc), ExpandAxes(bEnc, 0))
 }
 
-// TopKGraph returns the places of the k largest scores of each row: scores [b, f], result int32 [b, k]. It has no
+// topKGraph returns the places of the k largest scores of each row: scores [b, f], result int32 [b, k]. It has no
 // gradient. Of equal scores the smaller index wins.
 //
 // It selects in two stages, which is exact: the k groups with the largest maxima hold the k largest scores. Where f
 // does not divide into enough groups it is a plain TopK. Do not use it on the Go backend, whose TopK takes 20 ms per
 // row of 512.
-func TopKGraph(scores *Node, k int) *Node {
+func topKGraph(scores *Node, k int) *Node {
 	scores = StopGradient(scores)
 	const s = 16
 	b, f := scores.Shape().Dimensions[0], scores.Shape().Dimensions[1]
@@ -63,7 +63,7 @@ func TopKGraph(scores *Node, k int) *Node {
 // Of equal scores the smaller index wins.
 func topKMaskGraph(scores *Node, k int) *Node {
 	scores = StopGradient(scores)
-	index := TopKGraph(scores, k)           // [b, k]
+	index := topKGraph(scores, k)           // [b, k]
 	value := gatherRowsGraph(scores, index) // [b, k]
 	least := ReduceAndKeep(value, ReduceMin, -1)
 	last := ReduceAndKeep(Where(Equal(value, least), index, ZerosLike(index)), ReduceMax, -1)

@@ -81,7 +81,7 @@ func TestTopKGraph(t *testing.T) {
 			scores[i] = float32(rng.IntN(30))
 		}
 		out, err := CallOnceN(b, func(x *Node) []*Node {
-			return []*Node{TopKGraph(x, k), ConvertDType(topKMaskGraph(x, k), x.DType())}
+			return []*Node{topKGraph(x, k), ConvertDType(topKMaskGraph(x, k), x.DType())}
 		}, tensors.FromFlatDataAndDimensions(scores, rows, f))
 		if err != nil {
 			t.Fatal(err)
