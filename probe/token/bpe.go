@@ -19,7 +19,6 @@ type bpe struct {
 	byteFallback bool
 	ignoreMerges bool // a word that is a token is taken as it is
 	bytes        [256]int32
-	cache        *wordCache
 }
 
 // pair is two neighbouring symbols.
@@ -124,7 +123,6 @@ func (m *bpe) init(merges mergeList) error {
 		}
 		m.bytes[b] = id
 	}
-	m.cache = newWordCache()
 	return nil
 }
 
@@ -134,13 +132,8 @@ func (m *bpe) tokenize(word string, out []unit) ([]unit, error) {
 			return append(out, unit{id: id, hi: int32(len(word))}), nil
 		}
 	}
-	symbols, ok := m.cache.get(word)
-	if !ok {
-		symbols = m.mergeAll(m.split(word))
-		m.cache.put(word, symbols)
-	}
 	pos := int32(0)
-	for _, s := range symbols {
+	for _, s := range m.mergeAll(m.split(word)) {
 		out = append(out, unit{id: s.id, lo: pos, hi: pos + s.size})
 		pos += s.size
 	}

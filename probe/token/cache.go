@@ -2,18 +2,21 @@ package token
 
 import (
 	"hash/maphash"
+	"slices"
+	"strings"
 	"sync"
 )
 
-// wordCache remembers how words were merged. It is bounded: a full shard starts afresh.
-type wordCache struct {
+// cachedModel remembers the tokens of words. It is bounded: a full shard starts afresh.
+type cachedModel struct {
+	model
 	seed   maphash.Seed
 	shards [16]cacheShard
 }
 
 type cacheShard struct {
 	mu    sync.RWMutex
-	words map[string][]symbol
+	words map[string][]unit
 }
 
 const (
@@ -21,34 +24,38 @@ const (
 	cachedBytes = 128  // longer words are not remembered
 )
 
-func newWordCache() *wordCache { return &wordCache{seed: maphash.MakeSeed()} }
+func newCachedModel(m model) *cachedModel { return &cachedModel{model: m, seed: maphash.MakeSeed()} }
 
-func (c *wordCache) shard(word string) *cacheShard {
-	return &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
-}
-
-func (c *wordCache) get(word string) ([]symbol, bool) {
+func (c *cachedModel) tokenize(word string, out []unit) ([]unit, error) {
 	if len(word) > cachedBytes {
-		return nil, false
+		return c.model.tokenize(word, out)
 	}
-	s := c.shard(word)
+	s := &c.shards[maphash.String(c.seed, word)%uint64(len(c.shards))]
 	s.mu.RLock()
-	symbols, ok := s.words[word]
+	units, ok := s.words[word]
 	s.mu.RUnlock()
-	return symbols, ok
+	if ok {
+		return append(out, units...), nil
+	}
+	first := len(out)
+	out, err := c.model.tokenize(word, out)
+	if err != nil {
+		return nil, err
+	}
+	s.put(word, out[first:])
+	return out, nil
 }
 
-// put keeps symbols, which must not change any more.
-func (c *wordCache) put(word string, symbols []symbol) {
-	if len(word) > cachedBytes {
-		return
+// put keeps copies: word is a part of some long text, which the cache must not keep alive.
+func (s *cacheShard) put(word string, units []unit) {
+	units = slices.Clone(units)
+	for i := range units {
+		units[i].text = strings.Clone(units[i].text)
 	}
-	s := c.shard(word)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.words == nil || len(s.words) >= shardWords {
-		s.words = make(map[string][]symbol)
+		s.words = make(map[string][]unit)
 	}
-	// The word is a part of some long text, which the cache must not keep alive.
-	s.words[string([]byte(word))] = append([]symbol(nil), symbols...)
+	s.words[strings.Clone(word)] = units
 }

@@ -149,7 +149,7 @@ func (t *Tokenizer) ggufBPE(meta Metadata) error {
 	if split.nfc {
 		t.normalizer = nfc
 	}
-	t.model, t.decoder = m, &byteLevel{}
+	t.model, t.decoder = newCachedModel(m), &byteLevel{}
 	return nil
 }
 

@@ -62,9 +62,11 @@ func Parse(raw []byte) (*Tokenizer, error) {
 	if t.pretokenizer, err = parsePretokenizer(d.PreTokenizer); err != nil {
 		return nil, err
 	}
-	if t.model, t.vocab, err = parseModel(d.Model); err != nil {
+	m, vocab, err := parseModel(d.Model)
+	if err != nil {
 		return nil, err
 	}
+	t.model, t.vocab = newCachedModel(m), vocab
 	if t.post, err = parsePostprocessor(d.PostProcessor); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -269,7 +270,7 @@ func TestConcurrent(t *testing.T) {
 
 // TestLongWords merges words beyond what the short path and the cache take, where both paths must agree.
 func TestLongWords(t *testing.T) {
-	m := synthetic(t, "gpt2").model.(*bpe)
+	m := synthetic(t, "gpt2").model.(*cachedModel).model.(*bpe)
 	word := strings.Repeat("tokenizerbananacatsxyzzy", 400)
 	symbols := m.split(word)
 	heap := m.mergeAll(append([]symbol(nil), symbols...))
@@ -295,24 +296,34 @@ func TestLongWords(t *testing.T) {
 
 // TestCacheIsBounded fills the word cache far beyond its size.
 func TestCacheIsBounded(t *testing.T) {
-	c := newWordCache()
-	for i := range 3 * shardWords * len(c.shards) {
-		c.put(strings.Repeat("x", i%7)+string(rune('a'+i%26))+strings.Repeat("y", i%11)+string(rune(0x4E00+i)), []symbol{{int32(i), 1}})
-	}
-	for i := range c.shards {
-		if n := len(c.shards[i].words); n > shardWords {
-			t.Errorf("shard %d holds %d words", i, n)
+	c := newCachedModel(&wordLevel{&vocabulary{}, 0})
+	for i := range 2 * shardWords * len(c.shards) {
+		if _, err := c.tokenize(strconv.Itoa(i), nil); err != nil {
+			t.Fatal(err)
 		}
 	}
-	c.put(strings.Repeat("z", cachedBytes+1), nil)
-	if _, ok := c.get(strings.Repeat("z", cachedBytes+1)); ok {
-		t.Error("a word that is too long was kept")
+	long := strings.Repeat("z", cachedBytes+1)
+	if _, err := c.tokenize(long, nil); err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for i := range c.shards {
+		n := len(c.shards[i].words)
+		if total += n; n > shardWords {
+			t.Errorf("shard %d holds %d words", i, n)
+		}
+		if _, ok := c.shards[i].words[long]; ok {
+			t.Error("a word that is too long was kept")
+		}
+	}
+	if total == 0 {
+		t.Error("nothing was kept")
 	}
 }
 
 // TestUnigramIsBest compares Viterbi with all ways to cut a word.
 func TestUnigramIsBest(t *testing.T) {
-	m := synthetic(t, "unigram_plain").model.(*unigram)
+	m := synthetic(t, "unigram_plain").model.(*cachedModel).model.(*unigram)
 	var best func(word string) float64
 	best = func(word string) float64 {
 		if word == "" {

@@ -17,7 +17,7 @@ func (t *Tokenizer) ggufSPM(meta Metadata, types []int64) error {
 	}
 	// Control, unknown and byte tokens are never made of text.
 	text := &vocabulary{ids: map[string]int32{}, tokens: tokens, used: t.vocab.used, size: len(tokens)}
-	m := &bpe{vocabulary: text, merges: map[pair]merge{}, unk: -1, fuseUnk: true, byteFallback: true, cache: newWordCache()}
+	m := &bpe{vocabulary: text, merges: map[pair]merge{}, unk: -1, fuseUnk: true, byteFallback: true}
 	for b := range m.bytes {
 		m.bytes[b] = -1
 	}
@@ -46,7 +46,7 @@ func (t *Tokenizer) ggufSPM(meta Metadata, types []int64) error {
 			}
 		}
 	}
-	t.model = m
+	t.model = newCachedModel(m)
 	lead := 0 // spaces that go before the text and come off again
 	if prefix, said := meta.Bool("tokenizer.ggml.add_space_prefix"); prefix || !said {
 		lead = 1
