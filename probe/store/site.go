@@ -36,7 +36,7 @@ type Site struct {
 	// Shape is the shape of one value, such as [768] or [heads, d_head].
 	Shape []int `json:"shape"`
 	DType DType `json:"dtype"`
-	// Scale divides float16 values before they are stored. Zero lets the writer choose it from the first shard.
+	// Scale divides float16 values before they are stored. Zero lets the writer choose it from the first shard (at most 256 MiB of it).
 	Scale float32 `json:"scale,omitempty"`
 }
 

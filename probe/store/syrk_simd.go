@@ -29,9 +29,11 @@ func kernel512(c []float64, stride int, a, b []float64, rows int) {
 		return
 	}
 	_, _, _ = a[(rows-1)*blockCols+tileRows-1], b[rows*blockCols-1], c[(tileRows-1)*stride+blockCols-1]
-	pa, pb := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b))
+	firstA, firstB := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b))
 	var c00, c01, c10, c11, c20, c21, c30, c31 archsimd.Float64x8
-	for range rows {
+	for k := range rows {
+		// from the first element each time: a pointer may not step past the end of its array
+		pa, pb := unsafe.Add(firstA, 8*blockCols*k), unsafe.Add(firstB, 8*blockCols*k)
 		b0 := archsimd.LoadFloat64x8((*[8]float64)(pb))
 		b1 := archsimd.LoadFloat64x8((*[8]float64)(unsafe.Add(pb, 64)))
 		x := archsimd.BroadcastFloat64x8(*(*float64)(pa))
@@ -42,7 +44,6 @@ func kernel512(c []float64, stride int, a, b []float64, rows int) {
 		c20, c21 = x.MulAdd(b0, c20), x.MulAdd(b1, c21)
 		x = archsimd.BroadcastFloat64x8(*(*float64)(unsafe.Add(pa, 24)))
 		c30, c31 = x.MulAdd(b0, c30), x.MulAdd(b1, c31)
-		pa, pb = unsafe.Add(pa, 8*blockCols), unsafe.Add(pb, 8*blockCols)
 	}
 	addTo512(c, c00, c01)
 	addTo512(c[stride:], c10, c11)
@@ -63,9 +64,10 @@ func kernel256(c []float64, stride int, a, b []float64, rows int) {
 	}
 	_, _, _ = a[(rows-1)*blockCols+tileRows-1], b[rows*blockCols-1], c[(tileRows-1)*stride+blockCols-1]
 	for half := 0; half < blockCols; half += 8 {
-		pa, pb := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(&b[half])
+		firstA, firstB := unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(&b[half])
 		var c00, c01, c10, c11, c20, c21, c30, c31 archsimd.Float64x4
-		for range rows {
+		for k := range rows {
+			pa, pb := unsafe.Add(firstA, 8*blockCols*k), unsafe.Add(firstB, 8*blockCols*k)
 			b0 := archsimd.LoadFloat64x4((*[4]float64)(pb))
 			b1 := archsimd.LoadFloat64x4((*[4]float64)(unsafe.Add(pb, 32)))
 			x := archsimd.BroadcastFloat64x4(*(*float64)(pa))
@@ -76,7 +78,6 @@ func kernel256(c []float64, stride int, a, b []float64, rows int) {
 			c20, c21 = x.MulAdd(b0, c20), x.MulAdd(b1, c21)
 			x = archsimd.BroadcastFloat64x4(*(*float64)(unsafe.Add(pa, 24)))
 			c30, c31 = x.MulAdd(b0, c30), x.MulAdd(b1, c31)
-			pa, pb = unsafe.Add(pa, 8*blockCols), unsafe.Add(pb, 8*blockCols)
 		}
 		addTo256(c[half:], c00, c01)
 		addTo256(c[stride+half:], c10, c11)

@@ -25,7 +25,9 @@ type Writer struct {
 	state   []byte
 	held    []*block // the first shard, until the float16 scales are chosen
 	holding bool
-	create  func(string) (output, error)
+	// heldBytes counts what held will take on disk.
+	heldBytes int64
+	create    func(string) (output, error)
 
 	jobs   chan job
 	done   chan struct{}
@@ -47,6 +49,9 @@ type shardEnd struct {
 
 // buffers is the number of record batches in memory for each table: one being filled, one waiting, one being written.
 const buffers = 3
+
+// maxHeld bounds the part of the first shard from which float16 scales are chosen.
+const maxHeld = 4 * defaultShard
 
 // ErrComplete says that a store has been finished and takes no more rows.
 var ErrComplete = errors.New("the store is complete")
@@ -205,6 +210,9 @@ func (w *Writer) block(ctx context.Context, i int) (*block, error) {
 func (w *Writer) send(ctx context.Context, j job) error {
 	if w.holding && j.block != nil {
 		w.held = append(w.held, j.block)
+		if w.heldBytes += int64(j.block.n) * j.block.table.rowBytes(); w.heldBytes >= maxHeld {
+			return w.release(ctx)
+		}
 		return nil
 	}
 	select {
