@@ -75,6 +75,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newConfigCmd(a, configKinds()),
 		newListCmd(a),
 		newSAECmd(a),
+		newStoreCmd(a),
 	)
 	return root
 }
