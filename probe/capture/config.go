@@ -1,0 +1,163 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"loupe/probe/model"
+	"loupe/probe/store"
+	"loupe/probe/text"
+)
+
+// Kind is the kind of a capture's configuration file.
+const Kind = "capture"
+
+// What becomes of documents with more tokens than MaxLength.
+const (
+	Truncate = "truncate" // the rest is left out
+	Split    = "split"    // the rest goes into further sequences
+	Refuse   = "error"    // the capture stops
+)
+
+// How a site of a sequence becomes rows of the store.
+const (
+	Tokens = "tokens" // a row for every token
+	Mean   = "mean"   // the mean over the sequence's tokens, special ones included
+	First  = "first"  // the first token, such as [CLS]
+	Last   = "last"   // the last token
+)
+
+// What happens with rows of special tokens.
+const (
+	Keep    = "keep"    // they are stored, flagged in the column special
+	Exclude = "exclude" // the model reads them, the store does not keep them
+)
+
+// How a beginning-of-sequence token is set.
+const (
+	BOSTemplate = "template" // where the tokenizer's template puts one
+	BOSPrepend  = "prepend"  // first in every sequence, once
+)
+
+// Config says what to capture from what.
+type Config struct {
+	Model   string            `json:"model" doc:"model: minilm, smollm2, a folder, a .gguf file, or hf:org/name@rev"`
+	Weights string            `json:"weights" enum:"float32,bfloat16" doc:"how the model's matrices are kept in memory; computing is in float32"`
+	Offline bool              `json:"offline" doc:"never use the network to find the model"`
+	Corpus  text.CorpusConfig `json:"corpus" doc:"the text"`
+	Labels  []string          `json:"labels" doc:"label columns to keep; empty: every label that the documents have"`
+	Sites   []SiteConfig      `json:"sites" doc:"what to capture"`
+
+	MaxLength   int    `json:"max_length" doc:"longest sequence in tokens, special ones included; 0: the model's own limit, at most 1024"`
+	Overflow    string `json:"overflow" enum:"truncate,split,error" doc:"documents that are longer: cut them, go on in further sequences, or stop"`
+	Packing     bool   `json:"packing" doc:"fill sequences with several documents (decoders only; attention crosses their boundaries)"`
+	Buckets     []int  `json:"buckets" doc:"padded lengths, ascending, one compile each; empty: powers of two from 16 up to max_length"`
+	BatchTokens int    `json:"batch_tokens" doc:"tokens of a batch, padding included"`
+	Window      int    `json:"window" doc:"batches' worth of tokens that are sorted by length together"`
+	MaxTokens   int64  `json:"max_tokens" doc:"end before the document that would bring the tokens read above this; 0: no limit"`
+
+	AddSpecial  bool   `json:"add_special" doc:"add the special tokens of the tokenizer's template, such as [CLS] and [SEP]"`
+	BOS         string `json:"bos" enum:"template,prepend" doc:"beginning-of-sequence token: what the template does, or first in every sequence"`
+	SpecialRows string `json:"special_rows" enum:"keep,exclude" doc:"keep rows of special tokens (flagged in the column special) or leave them out"`
+	Chat        bool   `json:"chat" doc:"put each document into the model's chat template as a user message"`
+
+	Store      string        `json:"store" doc:"folder of the store"`
+	ShardBytes int64         `json:"shard_bytes" doc:"size at which a shard of the store is finished"`
+	KeepText   bool          `json:"keep_text" doc:"keep the documents' text in the store; otherwise only its digest"`
+	Moments    MomentsConfig `json:"moments" doc:"means and second moments of every site"`
+}
+
+// SiteConfig is a site to capture, or several by a pattern.
+type SiteConfig struct {
+	Site   string  `json:"site" doc:"TransformerLens name, such as blocks.3.hook_resid_post; * stands for any run of characters"`
+	Reduce string  `json:"reduce" enum:"tokens,mean,first,last" doc:"a row for every token, or one for each document: the mean over its tokens, its first or its last token; sites such as sentence have one a document anyway"`
+	DType  string  `json:"dtype" enum:"float32,float16" doc:"how values are stored"`
+	Scale  float64 `json:"scale" doc:"float16: divisor of the values; 0: chosen from the first shard"`
+}
+
+// SetDefaults sets what a list element of a configuration file leaves out.
+func (s *SiteConfig) SetDefaults() { s.Reduce, s.DType = Tokens, string(store.Float32) }
+
+// MomentsConfig says which moments the store keeps.
+type MomentsConfig struct {
+	Keep       bool `json:"keep" doc:"keep moments"`
+	MaxCross   int  `json:"max_cross" doc:"greatest width of a site for which the matrix of cross moments is kept; -1: none"`
+	ClassCross bool `json:"class_cross" doc:"keep the matrix for every class of a label too"`
+}
+
+// DefaultConfig returns MiniLM over the Go standard library's documentation with no sites, which the caller adds.
+func DefaultConfig() Config {
+	return Config{
+		Model: "minilm", Weights: string(model.Float32), Corpus: text.DefaultCorpusConfig(text.KindGoRoot),
+		Overflow: Truncate, BatchTokens: 4096, Window: 32, AddSpecial: true, BOS: BOSTemplate, SpecialRows: Keep,
+		ShardBytes: 64 << 20, Moments: MomentsConfig{Keep: true, MaxCross: 2048},
+	}
+}
+
+// Validate checks the values and names the first wrong one.
+func (c *Config) Validate() error {
+	bad := func(key string, got any, cure string) error {
+		return fmt.Errorf("capture: %s is %v; %s", key, got, cure)
+	}
+	switch {
+	case c.Model == "":
+		return bad("model", "empty", "name a model: minilm, smollm2, a folder, a .gguf file or hf:org/name@rev")
+	case c.Weights != string(model.Float32) && c.Weights != string(model.BFloat16):
+		return bad("weights", c.Weights, "use float32 or bfloat16")
+	case c.Store == "":
+		return bad("store", "empty", "name the folder of the store to be written")
+	case len(c.Sites) == 0:
+		return bad("sites", "empty", "name at least one, such as blocks.3.hook_resid_post")
+	case !slices.Contains([]string{Truncate, Split, Refuse}, c.Overflow):
+		return bad("overflow", c.Overflow, "use truncate, split or error")
+	case c.MaxLength < 0 || c.MaxLength > 1<<20:
+		return bad("max_length", c.MaxLength, "use 0 for the model's own limit, or up to 1048576")
+	case c.BatchTokens < 1 || c.BatchTokens > 1<<24:
+		return bad("batch_tokens", c.BatchTokens, "use 1 to 16777216")
+	case c.Window < 1 || c.Window > 1<<12:
+		return bad("window", c.Window, "use 1 to 4096 batches")
+	case c.MaxTokens < 0:
+		return bad("max_tokens", c.MaxTokens, "use 0 for no limit")
+	case c.BOS != BOSTemplate && c.BOS != BOSPrepend:
+		return bad("bos", c.BOS, "use template or prepend")
+	case c.SpecialRows != Keep && c.SpecialRows != Exclude:
+		return bad("special_rows", c.SpecialRows, "use keep or exclude")
+	case c.Chat && c.Packing:
+		return bad("chat", c.Chat, "a chat is one document a sequence; switch packing off")
+	case c.Chat && c.BOS == BOSPrepend:
+		return bad("bos", c.BOS, "a chat template sets its own; use template")
+	case c.Packing && c.Overflow == Refuse:
+		return bad("overflow", c.Overflow, "packed documents go on in the next pack; use split, or truncate")
+	case c.Packing && len(c.Buckets) > 0:
+		return bad("buckets", c.Buckets, "packs all have max_length tokens; leave buckets out")
+	case c.ShardBytes < 1:
+		return bad("shard_bytes", c.ShardBytes, "use at least 1")
+	}
+	for i, n := range c.Buckets {
+		if n < 1 || i > 0 && n <= c.Buckets[i-1] {
+			return bad("buckets", c.Buckets, "list positive lengths, each greater than the one before")
+		}
+	}
+	for i, s := range c.Sites {
+		if err := s.validate(); err != nil {
+			return fmt.Errorf("capture: sites.%d: %w", i, err)
+		}
+	}
+	return c.Corpus.Validate()
+}
+
+func (s SiteConfig) validate() error {
+	switch {
+	case s.Site == "":
+		return errors.New("site is empty; name one, such as blocks.3.hook_resid_post")
+	case !slices.Contains([]string{Tokens, Mean, First, Last}, s.Reduce):
+		return fmt.Errorf("reduce is %q; use %s", s.Reduce, strings.Join([]string{Tokens, Mean, First, Last}, ", "))
+	case s.DType != string(store.Float32) && s.DType != string(store.Float16):
+		return fmt.Errorf("dtype is %q; use float32 or float16", s.DType)
+	case s.Scale != 0 && s.DType != string(store.Float16):
+		return fmt.Errorf("scale is %v; it is for float16 only", s.Scale)
+	}
+	return nil
+}
