@@ -72,6 +72,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newSetupCmd(a),
 		newDoctorCmd(a),
 		newCompletionCmd(a),
+		newModelCmd(a),
 		newConfigCmd(a, configKinds()),
 		newListCmd(a),
 		newSAECmd(a),

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"strings"
 )
 
-// config reads a Hugging Face config.json. Getters take alternative keys, newest first; the first wrong value is
-// kept in err, so that a family reads all its keys and checks once.
+// config reads a Hugging Face config.json. Getters take alternative keys, newest first, and what the published code
+// assumes without them; the first wrong value is kept in err, so that a family reads all its keys and checks once.
 type config struct {
 	path   string
 	values map[string]any
+	parent *config // of an object inside a config.json; it keeps the error
 	err    error
 }
 
@@ -39,7 +42,7 @@ func parseConfig(path string, b []byte) (*config, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	if err := dec.Decode(&c.values); err != nil {
-		return nil, fmt.Errorf("model: %s is not valid JSON: %w; fetch the file again", path, err)
+		return nil, fmt.Errorf("model: %s is not a JSON object: %w; fetch the file again", path, err)
 	}
 	if c.values == nil {
 		return nil, fmt.Errorf("model: %s holds no JSON object; fetch the file again", path)
@@ -47,9 +50,22 @@ func parseConfig(path string, b []byte) (*config, error) {
 	return c, nil
 }
 
+// fail records a wrong value.
 func (c *config) fail(format string, args ...any) {
+	c.record(fmt.Errorf("model: %s: %s; fix the file or fetch it again", c.path, fmt.Sprintf(format, args...)))
+}
+
+// unsupported records a good value that stands for something that loupe does not compute.
+func (c *config) unsupported(format string, args ...any) {
+	c.record(fmt.Errorf("model: %s: %s; use another model, or write the missing part in probe/model", c.path, fmt.Sprintf(format, args...)))
+}
+
+func (c *config) record(err error) {
+	for c.parent != nil {
+		c = c.parent
+	}
 	if c.err == nil {
-		c.err = fmt.Errorf("model: %s: %s", c.path, fmt.Sprintf(format, args...))
+		c.err = err
 	}
 }
 
@@ -86,11 +102,53 @@ func (c *config) float(fallback float64, keys ...string) float64 {
 // int is float for whole numbers up to 2^31.
 func (c *config) int(fallback int, keys ...string) int {
 	f := c.float(float64(fallback), keys...)
-	if f != float64(int(f)) || f < -1<<31 || f > 1<<31 {
+	if f < -1<<31 || f > 1<<31 || f != math.Trunc(f) {
 		c.fail("key %q must be a whole number, not %v", keys[0], f)
 		return fallback
 	}
 	return int(f)
+}
+
+// orNone is float for keys whose null means none (0), unlike their absence.
+func (c *config) orNone(absent float64, key string) float64 {
+	if v, ok := c.values[key]; ok && v == nil {
+		return 0
+	}
+	return c.float(absent, key)
+}
+
+// tokenID reads a token id; of a list the first one counts. Negative ids, which old files write for none, are fallback.
+func (c *config) tokenID(fallback int, keys ...string) int {
+	v, _ := c.value(keys...)
+	if list, ok := v.([]any); ok && len(list) > 0 {
+		v = list[0]
+	}
+	if v == nil {
+		return fallback
+	}
+	one := config{path: c.path, parent: c, values: map[string]any{keys[0]: v}}
+	if id := one.int(fallback, keys[0]); id >= 0 {
+		return id
+	}
+	return fallback
+}
+
+// headWidth is the width of a head where d_model is shared among the heads.
+func (c *config) headWidth(d, heads int) int {
+	if d%heads != 0 {
+		c.fail("hidden size %d is not a multiple of the %d attention heads", d, heads)
+	}
+	return max(d/heads, 1)
+}
+
+// layers is size for a number of layers.
+func (c *config) layers(keys ...string) int {
+	n := c.size(keys...)
+	if n > maxLayers {
+		c.fail("key %q is %d; no model has more than %d layers", keys[0], n, maxLayers)
+		return 1
+	}
+	return n
 }
 
 // size is int for a required count from 1 to 2^24.
@@ -151,7 +209,7 @@ func (c *config) strings(key string) []string {
 	return out
 }
 
-// object returns the JSON object under key as a config of its own; its first error becomes c's by check.
+// object returns the JSON object under key as a config of its own, whose errors are c's.
 func (c *config) object(key string) (*config, bool) {
 	v, ok := c.value(key)
 	if !ok {
@@ -162,7 +220,7 @@ func (c *config) object(key string) (*config, bool) {
 		c.fail("key %q must be an object, not %v", key, v)
 		return nil, false
 	}
-	return &config{path: c.path + " " + key, values: m}, true
+	return &config{path: c.path + " " + key, values: m, parent: c}, true
 }
 
 // act maps the activation names of config.json to loupe's.
@@ -170,62 +228,13 @@ func (c *config) act(fallback string, keys ...string) string {
 	name := c.string(fallback, keys...)
 	known := map[string]string{
 		"gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
-		"quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu", "swish": "silu",
+		"gelu_accurate": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu", "swish": "silu",
 	}
 	act, ok := known[name]
 	if !ok {
-		c.fail("key %q: activation %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu are)", keys[0], name)
+		c.unsupported("key %q: activation %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu are)", keys[0], name)
 	}
 	return act
-}
-
-// rope reads the rotary settings of one kind of layer from rope_parameters (new) or rope_theta and rope_scaling (old).
-// dim is the number of rotated components when no partial_rotary_factor says otherwise.
-func (c *config) rope(from *config, theta float64, dim int) Rope {
-	r := Rope{Theta: theta, Dim: dim, Type: "default"}
-	if from == nil {
-		return r
-	}
-	r.Type = from.string("default", "rope_type", "type")
-	r.Theta = from.float(theta, "rope_theta")
-	if p := from.float(1, "partial_rotary_factor"); p != 1 {
-		r.Dim = int(float64(dim) * p)
-	}
-	switch r.Type {
-	case "default":
-	case "linear":
-		r.Factor = from.float(0, "factor")
-	case "llama3":
-		r.Factor = from.float(0, "factor")
-		r.LowFreq = from.float(0, "low_freq_factor")
-		r.HiFreq = from.float(0, "high_freq_factor")
-		r.OrigMax = from.float(0, "original_max_position_embeddings")
-		if r.LowFreq <= 0 || r.HiFreq <= r.LowFreq || r.OrigMax <= 0 {
-			from.fail("llama3 rope needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings")
-		}
-	default:
-		from.fail("rope type %q is not supported (default, linear and llama3 are)", r.Type)
-	}
-	if r.Type != "default" && r.Factor <= 0 {
-		from.fail("rope type %q needs a positive factor", r.Type)
-	}
-	if from.err != nil && c.err == nil {
-		c.err = from.err
-	}
-	return r
-}
-
-// singleRope is rope for models whose layers all rotate alike.
-func (c *config) singleRope(fallbackTheta float64, dim int) Rope {
-	theta := c.float(fallbackTheta, "rope_theta", "rotary_emb_base")
-	if p := c.float(1, "partial_rotary_factor", "rotary_pct"); p != 1 && !c.has("rope_parameters") {
-		dim = int(float64(dim) * p)
-	}
-	from, ok := c.object("rope_parameters")
-	if !ok {
-		from, _ = c.object("rope_scaling")
-	}
-	return c.rope(from, theta, dim)
 }
 
 // windows reads the sliding window of each layer: layer_types where given, else sliding(i).
@@ -245,7 +254,7 @@ func (c *config) windows(layers, window int, sliding func(layer int) bool) []int
 			case "full_attention":
 				slides = false
 			default:
-				c.fail("layer_types[%d]: %q is not supported", i, types[i])
+				c.unsupported("layer_types[%d]: %q is not supported (sliding_attention and full_attention are)", i, types[i])
 			}
 		}
 		if slides {
@@ -253,4 +262,13 @@ func (c *config) windows(layers, window int, sliding func(layer int) bool) []int
 		}
 	}
 	return out
+}
+
+// uniformWindow gives every layer the sliding window under key sliding_window; nil when there is none.
+func (c *config) uniformWindow(layers int, absent float64) []int {
+	w := int(c.orNone(absent, "sliding_window"))
+	if w == 0 {
+		return nil
+	}
+	return slices.Repeat([]int{w}, layers)
 }

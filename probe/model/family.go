@@ -24,7 +24,9 @@ type family struct {
 	prefixes []string // optional prefixes of tensor names, longest first
 	ignore   []string // patterns of tensors that carry nothing: "*" stands for any run of characters
 	spec     func(c *config) Spec
-	sources  func(s *Spec) map[string]source
+	// fit, when set, settles by the tensors that are there what config.json does not say.
+	fit     func(c *config, s *Spec, has func(tensor string) bool)
+	sources func(s *Spec) map[string]source
 }
 
 // families lists the supported architectures.
@@ -67,30 +69,12 @@ func parseSpec(c *config) (*Spec, family, error) {
 	s := f.spec(c)
 	s.Family = c.string("", "model_type")
 	if c.err != nil {
-		return nil, f, fmt.Errorf("%w; fix config.json or fetch it again", c.err)
+		return nil, f, c.err
 	}
 	if err := s.validate(); err != nil {
-		return nil, f, fmt.Errorf("model: %s: %w", c.path, err)
+		return nil, f, fmt.Errorf("model: %s: %w; fix the file or fetch it again", c.path, err)
 	}
 	return &s, f, nil
-}
-
-// validate refuses what the graph code does not compute.
-func (s *Spec) validate() error {
-	switch {
-	case s.Heads%s.KVHeads != 0:
-		return fmt.Errorf("%d attention heads cannot share %d key/value heads; check num_key_value_heads", s.Heads, s.KVHeads)
-	case s.Layers > 1<<10 || s.Heads > 1<<12:
-		return fmt.Errorf("%d layers of %d heads are outside what a model can have; check config.json", s.Layers, s.Heads)
-	case s.Act == "":
-		return fmt.Errorf("no activation function")
-	}
-	for _, r := range s.Ropes {
-		if r.Dim < 2 || r.Dim%2 != 0 || r.Dim > s.DHead {
-			return fmt.Errorf("rotary dimension %d must be even and at most the head width %d", r.Dim, s.DHead)
-		}
-	}
-	return nil
 }
 
 // uniformRope gives every layer the same rotary embedding.

@@ -6,26 +6,33 @@ import "math"
 func bertSpec(c *config) Spec {
 	d, heads := c.size("hidden_size", "dim"), c.size("num_attention_heads", "n_heads")
 	s := Spec{
-		Layers: c.size("num_hidden_layers", "n_layers"), DModel: d, Heads: heads, KVHeads: heads, DHead: d / heads,
+		Layers: c.layers("num_hidden_layers", "n_layers"), DModel: d, Heads: heads, KVHeads: heads, DHead: c.headWidth(d, heads),
 		DMLP: c.size("intermediate_size", "hidden_dim"), Vocab: c.size("vocab_size"),
 		Norm: LayerNorm, NormEps: c.float(1e-12, "layer_norm_eps"), Place: PostNorm,
 		Positions: PosLearned, PosRows: c.size("max_position_embeddings"), AttnScale: 1 / math.Sqrt(float64(d/heads)),
 		QKVBias: true, OBias: true, MLPBias: true, Act: c.act("gelu", "hidden_act", "activation"), EmbedNorm: true,
-		TypeVocab: c.int(0, "type_vocab_size"), PadID: c.int(0, "pad_token_id"),
+		TypeVocab: c.int(0, "type_vocab_size"), PadID: c.tokenID(0, "pad_token_id"),
 	}
 	s.MaxPos = s.PosRows
 	if kind := c.string("absolute", "position_embedding_type"); kind != "absolute" {
-		c.fail("position_embedding_type %q is not supported (absolute is)", kind)
+		c.unsupported("position_embedding_type %q is not supported (absolute is)", kind)
 	}
 	if c.bool(false, "is_decoder") || c.bool(false, "add_cross_attention") {
-		c.fail("is_decoder and add_cross_attention are not supported for encoders")
+		c.unsupported("is_decoder and add_cross_attention are not supported for encoders")
 	}
 	return s
 }
 
 // bertIgnore names heads and buffers that the encoder does not use.
 func bertIgnore() []string {
-	return []string{"embeddings.position_ids", "embeddings.token_type_ids", "cls.*", "lm_head.*", "classifier.*", "qa_outputs.*", "vocab_*"}
+	return []string{"embeddings.position_ids", "embeddings.token_type_ids", "cls.*", "lm_head.*", "classifier.*", "pre_classifier.*", "qa_outputs.*", "vocab_*"}
+}
+
+// fitPooler drops the pooler of a checkpoint without one: those of masked language models have none.
+func fitPooler(_ *config, s *Spec, has func(string) bool) {
+	if !has("pooler.dense.weight") {
+		s.Pooler = PoolerNone
+	}
 }
 
 // bertNames maps the parameters of one BERT layer.
@@ -60,7 +67,7 @@ func bertEmbeddings(s *Spec) map[string]source {
 // bertFamily reads BERT, and with it MiniLM, BGE and E5.
 func bertFamily() family {
 	return family{
-		types: []string{"bert"}, prefixes: []string{"bert."}, ignore: bertIgnore(),
+		types: []string{"bert"}, prefixes: []string{"bert."}, ignore: bertIgnore(), fit: fitPooler,
 		spec: func(c *config) Spec {
 			s := bertSpec(c)
 			s.Pooler = PoolerFirst
@@ -81,7 +88,7 @@ func robertaFamily() family {
 	f.spec = func(c *config) Spec {
 		s := bertSpec(c)
 		s.Pooler = PoolerFirst
-		s.PadID = c.int(1, "pad_token_id")
+		s.PadID = c.tokenID(1, "pad_token_id")
 		s.PosFromID, s.PosOffset = true, s.PadID
 		s.MaxPos = s.PosRows - s.PadID - 1
 		return s

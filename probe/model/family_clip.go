@@ -9,31 +9,32 @@ func clipFamily() family {
 		prefixes: []string{"text_model."},
 		ignore:   []string{"embeddings.position_ids", "vision_model.*", "visual_projection.*", "logit_scale"},
 		spec: func(c *config) Spec {
-			projection := c.int(0, "projection_dim")
-			if text, ok := c.object("text_config"); ok { // a whole CLIP model: the text side has its own object
-				if c.string("", "model_type") == "clip" {
-					text.values["model_type"], text.values["architectures"] = c.values["model_type"], c.values["architectures"]
-					if projection > 0 {
-						text.values["projection_dim"] = c.values["projection_dim"]
+			if c.string("", "model_type") == "clip" { // a whole CLIP model: the text side has an object of its own
+				if text, ok := c.object("text_config"); ok {
+					for _, key := range []string{"model_type", "architectures", "projection_dim"} {
+						text.values[key] = c.values[key]
 					}
-					*c = *text
+					c.path, c.values = text.path, text.values
 				}
 			}
 			d, heads := c.size("hidden_size"), c.size("num_attention_heads")
 			s := Spec{
-				Causal: true, Layers: c.size("num_hidden_layers"), DModel: d, Heads: heads, KVHeads: heads, DHead: d / heads,
+				Causal: true, Layers: c.layers("num_hidden_layers"), DModel: d, Heads: heads, KVHeads: heads, DHead: c.headWidth(d, heads),
 				DMLP: c.size("intermediate_size"), Vocab: c.size("vocab_size"),
 				Norm: LayerNorm, NormEps: c.float(1e-5, "layer_norm_eps"), Place: PreNorm, FinalNorm: true,
 				Positions: PosLearned, PosRows: c.size("max_position_embeddings"), AttnScale: 1 / math.Sqrt(float64(d/heads)),
 				QKVBias: true, OBias: true, MLPBias: true, Act: c.act("quick_gelu", "hidden_act"),
-				Pooler: PoolerEOS, EOS: c.int(49407, "eos_token_id"), PadID: c.int(1, "pad_token_id"),
+				Pooler: PoolerEOS, EOS: c.tokenID(49407, "eos_token_id"), PadID: c.tokenID(1, "pad_token_id"),
 			}
 			s.MaxPos = s.PosRows
 			s.PoolLargestID = s.EOS == 2 // configurations written before transformers 4.30 all say 2
-			if withProjection(c.strings("architectures")) {
-				s.Projection = c.int(512, "projection_dim")
-			}
+			s.Projection = c.int(512, "projection_dim")
 			return s
+		},
+		fit: func(c *config, s *Spec, has func(string) bool) {
+			if !withProjection(c.strings("architectures")) && !has("text_projection.weight") {
+				s.Projection = 0
+			}
 		},
 		sources: func(s *Spec) map[string]source {
 			out := map[string]source{

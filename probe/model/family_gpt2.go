@@ -14,20 +14,20 @@ func gpt2Family() family {
 		spec: func(c *config) Spec {
 			d, heads := c.size("n_embd", "hidden_size"), c.size("n_head", "num_attention_heads")
 			s := Spec{
-				Decoder: true, Causal: true, Layers: c.size("n_layer", "num_hidden_layers"), DModel: d,
-				Heads: heads, KVHeads: heads, DHead: d / heads, DMLP: c.int(4*d, "n_inner"), Vocab: c.size("vocab_size"),
+				Decoder: true, Causal: true, Layers: c.layers("n_layer", "num_hidden_layers"), DModel: d,
+				Heads: heads, KVHeads: heads, DHead: c.headWidth(d, heads), DMLP: c.int(4*d, "n_inner"), Vocab: c.size("vocab_size"),
 				Norm: LayerNorm, NormEps: c.float(1e-5, "layer_norm_epsilon"), Place: PreNorm, FinalNorm: true,
 				Positions: PosLearned, PosRows: c.size("n_positions", "n_ctx", "max_position_embeddings"),
 				AttnScale: 1 / math.Sqrt(float64(d/heads)), InverseLayer: c.bool(false, "scale_attn_by_inverse_layer_idx"),
 				QKVBias: true, OBias: true, MLPBias: true, Act: c.act("gelu_new", "activation_function"),
-				Tied: c.bool(true, "tie_word_embeddings"), PadID: c.int(0, "pad_token_id", "eos_token_id"),
+				Tied: c.bool(true, "tie_word_embeddings"), PadID: c.tokenID(0, "pad_token_id", "eos_token_id"),
 			}
 			if !c.bool(true, "scale_attn_weights") {
 				s.AttnScale = 1
 			}
 			s.MaxPos = s.PosRows
 			if c.bool(false, "add_cross_attention") {
-				c.fail("add_cross_attention: cross-attention is not supported")
+				c.unsupported("add_cross_attention: cross-attention is not supported")
 			}
 			return s
 		},

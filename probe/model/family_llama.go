@@ -2,23 +2,32 @@ package model
 
 import "math"
 
+// llamaDefaults are what a Llama-like family assumes where config.json is silent.
+type llamaDefaults struct {
+	eps  float64
+	head int // head width; 0: the hidden size over the heads
+}
+
 // llamaSpec reads the keys that Llama-like decoders share: RMSNorm, rotary positions, grouped queries, gated MLP.
-func llamaSpec(c *config) Spec {
+func llamaSpec(c *config, def llamaDefaults) Spec {
 	d, heads := c.size("hidden_size"), c.size("num_attention_heads")
-	head := c.int(d/heads, "head_dim")
+	head := c.int(def.head, "head_dim")
+	if head == 0 {
+		head = c.headWidth(d, heads)
+	}
 	s := Spec{
-		Decoder: true, Causal: true, Layers: c.size("num_hidden_layers"), DModel: d,
+		Decoder: true, Causal: true, Layers: c.layers("num_hidden_layers"), DModel: d,
 		Heads: heads, KVHeads: c.int(heads, "num_key_value_heads"), DHead: head, DMLP: c.size("intermediate_size"), Vocab: c.size("vocab_size"),
 		MaxPos: c.int(0, "max_position_embeddings"),
-		Norm:   RMSNorm, NormEps: c.float(1e-6, "rms_norm_eps"), Place: PreNorm, FinalNorm: true,
-		AttnScale: 1 / math.Sqrt(float64(head)), Act: c.act("silu", "hidden_act", "hidden_activation"), Gated: true,
-		Tied: c.bool(false, "tie_word_embeddings"), PadID: c.int(0, "pad_token_id"),
+		Norm:   RMSNorm, NormEps: c.float(def.eps, "rms_norm_eps"), Place: PreNorm, FinalNorm: true,
+		AttnScale: 1 / math.Sqrt(float64(max(head, 1))), Act: c.act("silu", "hidden_act", "hidden_activation"), Gated: true,
+		Tied: c.bool(false, "tie_word_embeddings"), PadID: c.tokenID(0, "pad_token_id"),
 	}
 	if s.KVHeads < 1 {
 		c.fail("num_key_value_heads is %d", s.KVHeads)
 		s.KVHeads = 1
 	}
-	s.uniformRope(c.singleRope(10000, head))
+	s.uniformRope(c.singleRope(ropeDefaults{theta: 10000, partial: 1}, head))
 	return s
 }
 
@@ -68,7 +77,7 @@ func llamaFiles(name string, spec func(c *config) Spec) family {
 // llamaFamily reads Llama 1 to 3 and SmolLM2.
 func llamaFamily() family {
 	return llamaFiles("llama", func(c *config) Spec {
-		s := llamaSpec(c)
+		s := llamaSpec(c, llamaDefaults{eps: 1e-6})
 		s.QKVBias = c.bool(false, "attention_bias")
 		s.OBias = s.QKVBias
 		s.MLPBias = c.bool(false, "mlp_bias")

@@ -3,10 +3,8 @@ package model
 // mistralFamily reads Mistral: Llama with a sliding window in every layer.
 func mistralFamily() family {
 	return llamaFiles("mistral", func(c *config) Spec {
-		s := llamaSpec(c)
-		if w := c.int(0, "sliding_window"); w > 0 {
-			s.Window = c.windows(s.Layers, w, func(int) bool { return true })
-		}
+		s := llamaSpec(c, llamaDefaults{eps: 1e-6})
+		s.Window = c.uniformWindow(s.Layers, 4096)
 		return s
 	})
 }

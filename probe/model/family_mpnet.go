@@ -3,14 +3,14 @@ package model
 // mpnetFamily reads MPNet: RoBERTa's positions and a T5-like relative bias (distance 128) beside the usual scale.
 func mpnetFamily() family {
 	return family{
-		types: []string{"mpnet"}, prefixes: []string{"mpnet."}, ignore: bertIgnore(),
+		types: []string{"mpnet"}, prefixes: []string{"mpnet."}, ignore: bertIgnore(), fit: fitPooler,
 		spec: func(c *config) Spec {
 			s := bertSpec(c)
 			s.Pooler, s.TypeVocab = PoolerFirst, 0
-			s.PadID = c.int(1, "pad_token_id")
-			s.PosFromID, s.PosOffset = true, s.PadID
-			s.MaxPos = s.PosRows - s.PadID - 1
-			s.RelBias = &RelBias{Buckets: c.int(32, "relative_attention_num_buckets"), MaxDistance: 128}
+			// the published code counts positions by pad id 1 and uses 32 buckets whatever the configuration says
+			s.PadID, s.PosFromID, s.PosOffset = 1, true, 1
+			s.MaxPos = s.PosRows - 2
+			s.RelBias = &RelBias{Buckets: 32, Rows: c.int(32, "relative_attention_num_buckets"), MaxDistance: 128}
 			return s
 		},
 		sources: func(s *Spec) map[string]source {

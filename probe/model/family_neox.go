@@ -15,19 +15,15 @@ func neoxFamily() family {
 		spec: func(c *config) Spec {
 			d, heads := c.size("hidden_size"), c.size("num_attention_heads")
 			s := Spec{
-				Decoder: true, Causal: true, Layers: c.size("num_hidden_layers"), DModel: d,
-				Heads: heads, KVHeads: heads, DHead: d / heads, DMLP: c.size("intermediate_size"), Vocab: c.size("vocab_size"),
+				Decoder: true, Causal: true, Layers: c.layers("num_hidden_layers"), DModel: d,
+				Heads: heads, KVHeads: heads, DHead: c.headWidth(d, heads), DMLP: c.size("intermediate_size"), Vocab: c.size("vocab_size"),
 				MaxPos: c.int(0, "max_position_embeddings"),
 				Norm:   LayerNorm, NormEps: c.float(1e-5, "layer_norm_eps"), Place: PreNorm, FinalNorm: true,
 				Parallel: c.bool(true, "use_parallel_residual"), AttnScale: 1 / math.Sqrt(float64(d/heads)),
 				QKVBias: c.bool(true, "attention_bias"), OBias: c.bool(true, "attention_bias"), MLPBias: true,
-				Act: c.act("gelu", "hidden_act"), Tied: c.bool(false, "tie_word_embeddings"), PadID: c.int(0, "pad_token_id", "eos_token_id"),
+				Act: c.act("gelu", "hidden_act"), Tied: c.bool(false, "tie_word_embeddings"), PadID: c.tokenID(0, "pad_token_id", "eos_token_id"),
 			}
-			dim := s.DHead
-			if !c.has("rotary_pct", "partial_rotary_factor", "rope_parameters") {
-				dim /= 4 // the published default of rotary_pct
-			}
-			s.uniformRope(c.singleRope(10000, dim))
+			s.uniformRope(c.singleRope(ropeDefaults{theta: 10000, partial: 0.25}, s.DHead))
 			return s
 		},
 		sources: func(s *Spec) map[string]source {

@@ -5,10 +5,8 @@ import "fmt"
 // phi3Family reads Phi-3: Llama with fused q/k/v and gate/up matrices and an optional sliding window.
 func phi3Family() family {
 	f := llamaFiles("phi3", func(c *config) Spec {
-		s := llamaSpec(c)
-		if w := c.int(0, "sliding_window"); w > 0 {
-			s.Window = c.windows(s.Layers, w, func(int) bool { return true })
-		}
+		s := llamaSpec(c, llamaDefaults{eps: 1e-5})
+		s.Window = c.uniformWindow(s.Layers, 0)
 		return s
 	})
 	f.sources = func(s *Spec) map[string]source {

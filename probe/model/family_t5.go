@@ -11,12 +11,13 @@ func t5Family() family {
 		spec: func(c *config) Spec {
 			heads := c.size("num_heads")
 			s := Spec{
-				Layers: c.size("num_layers"), DModel: c.size("d_model"), Heads: heads, KVHeads: heads, DHead: c.size("d_kv"),
+				Layers: c.layers("num_layers"), DModel: c.size("d_model"), Heads: heads, KVHeads: heads, DHead: c.size("d_kv"),
 				DMLP: c.size("d_ff"), Vocab: c.size("vocab_size"),
 				Norm: RMSNorm, NormEps: c.float(1e-6, "layer_norm_epsilon"), Place: PreNorm, FinalNorm: true,
-				Positions: PosNone, AttnScale: 1, PadID: c.int(0, "pad_token_id"),
-				RelBias: &RelBias{Buckets: c.int(32, "relative_attention_num_buckets"), MaxDistance: c.int(128, "relative_attention_max_distance")},
+				Positions: PosNone, AttnScale: 1, PadID: c.tokenID(0, "pad_token_id"),
 			}
+			buckets := c.int(32, "relative_attention_num_buckets")
+			s.RelBias = &RelBias{Buckets: buckets, Rows: buckets, MaxDistance: c.int(128, "relative_attention_max_distance")}
 			act, gated := strings.CutPrefix(c.string("relu", "feed_forward_proj"), "gated-")
 			s.Gated = gated
 			if gated && act == "gelu" {

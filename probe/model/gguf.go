@@ -1,98 +1,107 @@
 package model
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
-
-	"github.com/gomlx/compute"
 
 	"loupe/internal/gguf"
 	"loupe/internal/safetensors"
 )
 
-// loadGGUF reads a Llama-like model (architecture "llama": Llama, Mistral, SmolLM2) from a GGUF file, dequantised.
-func loadGGUF(ctx context.Context, b compute.Backend, path string, opt Options) (*Model, error) {
+// openGGUF opens a Llama-like model (architecture "llama": Llama, Mistral, SmolLM2) in a GGUF file; its tensors are
+// dequantised as they are read.
+func openGGUF(path string, opt Options) (*checkpoint, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	defer file.Close()
-	spec, err := ggufSpec(file, path)
-	if err != nil {
-		return nil, err
+	spec, err := ggufSpec(file)
+	if err == nil {
+		err = matchGGUF(file, spec, opt)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("model: %s: %w", path, closing(err, file.Close))
+	}
+	names := ggufNames(spec)
+	read := func(p Param) (matrix, error) {
+		data, err := file.Float32(names[p.Name])
+		if err != nil {
+			return matrix{}, fmt.Errorf("model: %w", err)
+		}
+		if ext := filepath.Ext(p.Name); ext == ".W_Q" || ext == ".W_K" {
+			data = unpermute(data, p.Dims[0]/spec.DHead, spec.DHead)
+		}
+		return matrix{data, p.Dims}, nil
+	}
+	var stored []storedTensor
+	for _, t := range file.Tensors() {
+		stored = append(stored, storedTensor{t.Type, product(t.Shape)})
+	}
+	return &checkpoint{
+		spec: spec, read: read, stored: stored, close: file.Close, digest: func() (string, error) { return safetensors.Digest(path) },
+	}, nil
+}
+
+// matchGGUF checks that the file holds every parameter in its shape and nothing else.
+func matchGGUF(file *gguf.File, spec *Spec, opt Options) error {
 	shapes := map[string][]int{}
 	for _, t := range file.Tensors() {
 		shapes[t.Name] = t.Shape
 	}
 	names := ggufNames(spec)
-	read := func(p Param) (matrix, error) {
+	for _, p := range spec.Params() {
 		name := names[p.Name]
 		shape, ok := shapes[name]
 		if !ok {
-			return matrix{}, fmt.Errorf("model: %s: tensor %s is missing (parameter %s, shape %v); the file is incomplete", path, name, p.Name, p.Dims)
+			return fmt.Errorf("tensor %s is missing (parameter %s, shape %v); the file is incomplete", name, p.Name, p.Dims)
+		}
+		if !slices.Equal(shape, p.Dims) {
+			return misshapen(name, p, shape)
 		}
 		delete(shapes, name)
-		if !slices.Equal(shape, p.Dims) {
-			return matrix{}, fmt.Errorf("model: %s: tensor %s has shape %v; the file's metadata asks for %v", path, name, shape, p.Dims)
-		}
-		data, err := file.Float32(name)
-		if err != nil {
-			return matrix{}, fmt.Errorf("model: %w", err)
-		}
-		if base := filepath.Ext(p.Name); base == ".W_Q" || base == ".W_K" {
-			data = unpermute(data, shape[0]/spec.DHead, spec.DHead)
-		}
-		return matrix{data, shape}, nil
 	}
-	params, err := upload(ctx, b, spec, opt.DType, read)
-	if err != nil {
-		return nil, err
+	if opt.AllowExtra {
+		return nil
 	}
-	delete(shapes, "rope_freqs.weight")
-	for name := range shapes {
-		if !opt.AllowExtra {
-			_ = params.Free()
-			return nil, fmt.Errorf("model: %s: tensor %s is not part of a llama model; if that is intended allow extra tensors (--allow-extra)", path, name)
-		}
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		return fmt.Errorf("tensor %s is not part of a llama model; if that is intended allow extra tensors (--allow-extra)", name)
 	}
-	digest, err := safetensors.Digest(path)
-	if err != nil {
-		return nil, fmt.Errorf("model: %w", err)
-	}
-	return &Model{Name: filepath.Base(path), Dir: path, Spec: spec, Params: params, Digest: digest}, nil
+	return nil
 }
 
 // ggufSpec reads the Spec from the file's metadata.
-func ggufSpec(file *gguf.File, path string) (*Spec, error) {
+func ggufSpec(file *gguf.File) (*Spec, error) {
 	arch, _ := file.String("general.architecture")
 	if arch != "llama" {
-		return nil, fmt.Errorf("model: %s: GGUF architecture %q is not supported (llama is); load the model from its Hugging Face folder instead", path, arch)
+		return nil, fmt.Errorf("GGUF architecture %q is not supported (llama is); load the model from its Hugging Face folder instead", arch)
 	}
 	var missing string
-	size := func(key string) int {
+	size := func(key string, most int64) int {
 		n, ok := file.Int("llama." + key)
-		if !ok || n < 1 || n > 1<<24 {
+		if !ok || n < 1 || n > most {
 			missing = "llama." + key
 			return 1
 		}
 		return int(n)
 	}
-	d, heads := size("embedding_length"), size("attention.head_count")
+	d, heads := size("embedding_length", maxWidth), size("attention.head_count", maxHeads)
 	s := &Spec{
-		Family: "llama", Decoder: true, Causal: true, Layers: size("block_count"), DModel: d, Heads: heads, KVHeads: heads, DHead: d / heads,
-		DMLP: size("feed_forward_length"), MaxPos: size("context_length"), Norm: RMSNorm, Place: PreNorm, FinalNorm: true, Act: "silu", Gated: true,
+		Family: "llama", Decoder: true, Causal: true, Layers: size("block_count", maxLayers), DModel: d, Heads: heads, KVHeads: heads, DHead: d / heads,
+		DMLP: size("feed_forward_length", maxMLP), MaxPos: size("context_length", math.MaxInt32), Norm: RMSNorm, Place: PreNorm, FinalNorm: true, Act: "silu", Gated: true,
 	}
-	if n, ok := file.Int("llama.attention.head_count_kv"); ok && n > 0 {
-		s.KVHeads = int(n)
+	if _, ok := file.Int("llama.attention.head_count_kv"); ok {
+		s.KVHeads = size("attention.head_count_kv", maxHeads)
 	}
-	if n, ok := file.Int("llama.attention.key_length"); ok && n > 0 {
-		s.DHead = int(n)
+	if _, ok := file.Int("llama.attention.key_length"); ok {
+		s.DHead = size("attention.key_length", maxHead)
+	} else if d%heads != 0 {
+		missing = "llama.attention.key_length"
 	}
-	if pad, ok := file.Int("tokenizer.ggml.padding_token_id"); ok {
+	if pad, ok := file.Int("tokenizer.ggml.padding_token_id"); ok && pad >= 0 && pad <= math.MaxInt32 {
 		s.PadID = int(pad)
 	}
 	eps, ok := file.Float("llama.attention.layer_norm_rms_epsilon")
@@ -105,11 +114,11 @@ func ggufSpec(file *gguf.File, path string) (*Spec, error) {
 		theta = 10000
 	}
 	rotary := Rope{Theta: theta, Dim: s.DHead, Type: "default"}
-	if n, ok := file.Int("llama.rope.dimension_count"); ok {
-		rotary.Dim = int(n)
+	if _, ok := file.Int("llama.rope.dimension_count"); ok {
+		rotary.Dim = size("rope.dimension_count", maxHead)
 	}
 	if kind, ok := file.String("llama.rope.scaling.type"); ok && kind != "none" {
-		return nil, fmt.Errorf("model: %s: rope scaling %q in a GGUF file is not supported; load the Hugging Face folder instead", path, kind)
+		return nil, fmt.Errorf("rope scaling %q in a GGUF file is not supported; load the Hugging Face folder instead", kind)
 	}
 	s.AttnScale = 1 / math.Sqrt(float64(s.DHead))
 	s.uniformRope(rotary)
@@ -123,17 +132,17 @@ func ggufSpec(file *gguf.File, path string) (*Spec, error) {
 				s.Vocab = t.Shape[0]
 			}
 		case "rope_freqs.weight":
-			return nil, fmt.Errorf("model: %s: scaled rotary frequencies (rope_freqs) in a GGUF file are not supported; load the Hugging Face folder instead", path)
+			return nil, errors.New("scaled rotary frequencies (rope_freqs) in a GGUF file are not supported; load the Hugging Face folder instead")
 		}
 	}
 	if missing == "" && s.Vocab == 0 {
 		missing = "token_embd.weight"
 	}
 	if missing != "" {
-		return nil, fmt.Errorf("model: %s: %s is missing or out of range; the file is damaged or incomplete", path, missing)
+		return nil, fmt.Errorf("%s is missing or out of range; the file is damaged or incomplete", missing)
 	}
 	if err := s.validate(); err != nil {
-		return nil, fmt.Errorf("model: %s: %w", path, err)
+		return nil, fmt.Errorf("%w; the file is damaged", err)
 	}
 	return s, nil
 }

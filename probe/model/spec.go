@@ -73,6 +73,7 @@ type Rope struct {
 // RelBias is a T5-style relative attention bias, one table shared by all layers.
 type RelBias struct {
 	Buckets     int `json:"buckets"`
+	Rows        int `json:"rows"` // of the table; MPNet may have more than it uses
 	MaxDistance int `json:"max_distance"`
 }
 
@@ -176,7 +177,7 @@ func (s *Spec) Params() []Param {
 		norm("ln_embed", s.DModel)
 	}
 	if s.RelBias != nil {
-		add("W_rel", s.RelBias.Buckets, s.Heads)
+		add("W_rel", s.RelBias.Rows, s.Heads)
 	}
 	q, kv := s.Heads*s.DHead, s.KVHeads*s.DHead
 	for i := range s.Layers {
