@@ -6,13 +6,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"loupe/experiments/demo"
 	"loupe/internal/config"
+	"loupe/probe/capture"
 )
 
 // configKinds is the table of configuration kinds: what `kind:` in a file may say. A new kind is one line here.
 func configKinds() []config.Kind {
 	return []config.Kind{
+		{Name: capture.Kind, Doc: "write a model's activations over a corpus to a store", New: newCaptureConfig},
 		{Name: "sae", Doc: "train a sparse autoencoder on a store", New: newSAEConfig},
+		demo.Kind(),
 	}
 }
 

@@ -76,6 +76,8 @@ func newRootCmd(a *app) *cobra.Command {
 		newConfigCmd(a, configKinds()),
 		newListCmd(a),
 		newSAECmd(a),
+		newRunCmd(a),
+		newCaptureCmd(a),
 		newStoreCmd(a),
 	)
 	return root

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+
+	"loupe/experiments/demo"
+	"loupe/internal/config"
+	"loupe/internal/expect"
+	rundir "loupe/internal/run"
+)
+
+// experimentsDir holds one folder per experiment, below the working folder.
+const experimentsDir = "experiments"
+
+// outcome is what an experiment returns.
+type outcome interface{ Print(out io.Writer) error }
+
+// experiment is a kind of configuration that `loupe run` carries out. A new one is a line in experiments.
+type experiment struct {
+	kind config.Kind
+	// dry says what a run would cost and writes nothing.
+	dry func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error)
+	// run works in dir, which the caller finishes.
+	run func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error)
+	// seed and name are read from the configuration.
+	seed func(conf any) uint64
+	name func(conf any) string
+}
+
+// experimentInput is what the command line gives to an experiment besides its configuration.
+type experimentInput struct {
+	stores  string
+	expect  []expect.Line
+	other   string // why the expectations are not for these settings
+	command string
+	yaml    []byte
+}
+
+func experiments(a *app) []experiment {
+	options := func(in experimentInput) demo.Options {
+		return demo.Options{Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
+	}
+	return []experiment{{
+		kind: demo.Kind(),
+		dry: func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error) {
+			return demo.Dry(ctx, b, conf.(*demo.Config), options(in))
+		},
+		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error) {
+			return demo.Run(ctx, b, conf.(*demo.Config), dir, options(in))
+		},
+		seed: func(conf any) uint64 { return uint64(conf.(*demo.Config).Seed) },
+		name: func(conf any) string { return conf.(*demo.Config).Name },
+	}}
+}
+
+// runFlags are the flags of `loupe run`.
+type runFlags struct {
+	set          []string
+	dry, resume  bool
+	runs, stores string
+}
+
+func newRunCmd(a *app) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run NAME|CONFIG",
+		Short: "Run an experiment in a run folder and judge it against its expectations",
+		Long: "Run an experiment. NAME stands for " + experimentsDir + "/NAME/config.yaml below the working folder; a path is taken as it is.\n" +
+			"The summary goes to standard output; the run folder has a report.html, tables and weights.",
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExperiment(cmd.Context(), args[0], f) },
+	}
+	addSetFlag(cmd, &f.set)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.dry, "dry-run", false, "print the steps with their sizes and times, and do nothing")
+	flags.BoolVar(&f.resume, "resume", false, "continue the newest run of this configuration")
+	flags.StringVar(&f.runs, "runs", "runs", "folder that holds the run folders")
+	flags.StringVar(&f.stores, "stores", "stores", "folder that holds the activation stores")
+	return cmd
+}
+
+func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error {
+	path, err := experimentConfig(name)
+	if err != nil {
+		return err
+	}
+	c, err := a.loadConfig(configKinds(), config.Input{Path: path, Set: f.set})
+	if err != nil {
+		return err
+	}
+	var exp *experiment
+	var kinds []string
+	for _, e := range experiments(a) {
+		kinds = append(kinds, e.kind.Name)
+		if e.kind.Name == c.Kind.Name {
+			exp = &e
+		}
+	}
+	if exp == nil {
+		return usagef("%s is a %s configuration, which is no experiment; `loupe run` takes kind %s", path, c.Kind.Name, strings.Join(kinds, ", "))
+	}
+	in := experimentInput{stores: f.stores, command: "loupe run " + name, yaml: c.YAML()}
+	for _, s := range f.set {
+		in.command += " --set " + s
+	}
+	if in.expect, in.other, err = a.expectations(path, c); err != nil {
+		return err
+	}
+	b, err := a.open()
+	if err != nil {
+		return err
+	}
+	if f.dry {
+		plan, err := exp.dry(ctx, b, c.Value, in)
+		if err != nil {
+			return err
+		}
+		return a.printOutcome(plan)
+	}
+	hash, err := c.Hash()
+	if err != nil {
+		return err
+	}
+	v := buildVersion()
+	dir, err := openRun(rundir.Spec{
+		Root: f.runs, Name: exp.name(c.Value), Kind: c.Kind.Name, Command: strings.Fields(in.command)[1:], Seed: exp.seed(c.Value), Config: c.YAML(), ConfigHash: hash,
+		Env: rundir.Env{Loupe: v.Version, Commit: v.Commit, Backend: b.String(), Modules: v.Modules}, Log: a.log.Handler(),
+	}, f.resume)
+	if err != nil {
+		return err
+	}
+	result, err := exp.run(ctx, b, c.Value, dir, in)
+	if err != nil {
+		return dir.Fail(err)
+	}
+	if err := dir.Finish(); err != nil {
+		return err
+	}
+	return a.printOutcome(result)
+}
+
+func (a *app) printOutcome(o outcome) error {
+	if a.json {
+		return a.printJSON(o)
+	}
+	return o.Print(a.out)
+}
+
+// experimentConfig returns the configuration file that NAME|CONFIG stands for.
+func experimentConfig(name string) (string, error) {
+	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) != "" {
+		return name, nil
+	}
+	path := filepath.Join(experimentsDir, name, "config.yaml")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	found, err := filepath.Glob(filepath.Join(experimentsDir, "*", "config.yaml"))
+	if err != nil || len(found) == 0 {
+		return "", usagef("no experiment %q: there is no %s here; run in the folder of the project, or give the path of a configuration", name, path)
+	}
+	for i, f := range found {
+		found[i] = filepath.Base(filepath.Dir(f))
+	}
+	if near, ok := config.Nearest(name, found); ok {
+		return "", usagef("no experiment %q; did you mean %q?", name, near)
+	}
+	return "", usagef("no experiment %q; there are: %s", name, strings.Join(found, ", "))
+}
+
+// expectations reads expect.yaml beside the configuration, where there is one. They are for config.yaml as it stands, so
+// that other settings, from the command line or another file, are not judged.
+func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, other string, err error) {
+	folder := filepath.Dir(path)
+	lines, err = expect.Load(filepath.Join(folder, "expect.yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	published, err := config.Load(configKinds(), config.Input{Path: filepath.Join(folder, "config.yaml")})
+	if err != nil {
+		return nil, "", fmt.Errorf("the configuration that %s belongs to: %w", filepath.Join(folder, "expect.yaml"), err)
+	}
+	want, err := published.Hash()
+	if err != nil {
+		return nil, "", err
+	}
+	got, err := c.Hash()
+	if err != nil {
+		return nil, "", err
+	}
+	if got != want {
+		other = "the expectations are for " + filepath.ToSlash(filepath.Join(folder, "config.yaml")) + " as it stands"
+	}
+	return lines, other, nil
+}

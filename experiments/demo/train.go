@@ -1,0 +1,115 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"loupe/probe/store"
+	"loupe/probe/text"
+	"loupe/sae"
+)
+
+// Folders of the run for the two autoencoders.
+const (
+	weightsDir   = "weights/sae"
+	untrainedDir = "weights/untrained"
+)
+
+// train trains the autoencoder on the training rows of the store, from the run's last checkpoint where there is one, and
+// keeps it before and after in SAELens's format.
+func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *sae.SAE, err error) {
+	source, err := openRows(ctx, st, l.cfg.Site, store.Select{Split: text.Train}, uint64(l.cfg.Seed))
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := l.cfg.SAE.Resolve(source.width)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := l.trainer(cfg, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer t.Close()
+	meta := map[string]any{"model_name": st.Manifest().Model.ID, "hook_name": l.cfg.Site, "dataset_path": st.Manifest().Corpus.ID}
+	t.SetMetadata(meta)
+	if t.Tokens() == 0 {
+		before, err := t.SAE()
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := before.Save(l.dir.File(untrainedDir), nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	bar := l.progress("train", "tokens", cfg.Steps()*int64(cfg.Batch)-t.Tokens())
+	err = t.Train(ctx, source, sae.TrainOptions{
+		Save: l.dir.SaveCheckpoint,
+		OnStep: func(s sae.StepStats) error {
+			bar.Add(int64(cfg.Batch))
+			return l.dir.Metrics(s.Step, map[string]float64{
+				"tokens": float64(s.Tokens), "loss": s.Loss, "aux_loss": s.AuxLoss, "fvu": s.FVU, "l0": s.L0,
+				"dead": float64(s.Dead), "grad_norm": s.GradNorm, "lr": s.LR,
+			})
+		},
+	})
+	bar.Done()
+	if err != nil {
+		return nil, nil, err
+	}
+	if trained, err = t.SAE(); err != nil {
+		return nil, nil, err
+	}
+	untrained, err = sae.Load(l.dir.File(untrainedDir))
+	return trained, untrained, err
+}
+
+// trainer starts at the run's last checkpoint, or fresh.
+func (l *lab) trainer(cfg sae.Config, source *rows) (*sae.Trainer, error) {
+	at, ok, err := l.dir.LastCheckpoint()
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return sae.Start(l.b, cfg, source)
+	}
+	t, cursor, err := sae.ReadCheckpoint(l.b, at.Path)
+	if err != nil {
+		return nil, err
+	}
+	return t, source.Restore(cursor)
+}
+
+// evaluate measures the autoencoder on the held-out rows, special tokens left out, and saves it.
+func (l *lab) evaluate(ctx context.Context, st *store.Store, s *sae.SAE) (sae.Result, error) {
+	source, err := openRows(ctx, st, l.cfg.Site, store.Select{Split: text.HeldOut, ExcludeSpecial: true}, uint64(l.cfg.Seed))
+	if err != nil {
+		return sae.Result{}, err
+	}
+	res, err := sae.Evaluate(ctx, l.b, s, source, 1024, source.count)
+	if err != nil {
+		return res, err
+	}
+	return res, s.Save(l.dir.File(weightsDir), res.Density)
+}
+
+// curve reads one metric of the run's metrics.jsonl, a value a step.
+func curve(path, name string) (x, y []float64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("demo: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var m map[string]float64
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return nil, nil, fmt.Errorf("demo: %s: %w", path, err)
+		}
+		x, y = append(x, m["tokens"]), append(y, m[name])
+	}
+	return x, y, lines.Err()
+}
