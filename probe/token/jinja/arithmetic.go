@@ -65,19 +65,27 @@ func (r *renderer) repeated(v value, n int64) (value, error) {
 		}
 		return r.sized(strings.Repeat(v, int(n)))
 	case list:
-		if len(v) > 0 && n > int64(r.limits.Size)/int64(len(v)) {
-			return nil, fmt.Errorf("%w: a list of more than %d items", ErrLimit, r.limits.Size)
-		}
-		if err := r.spend(len(v) * int(n)); err != nil {
-			return nil, err
-		}
-		out := list{}
-		for ; n > 0; n-- {
-			out = append(out, v...)
-		}
-		return out, nil
+		out, err := r.repeatedItems(v, n)
+		return list(out), err
+	case tuple:
+		out, err := r.repeatedItems(v, n)
+		return tuple(out), err
 	}
 	return nil, fmt.Errorf("unsupported operand type(s) for *: '%s' and 'int'", typeName(v))
+}
+
+func (r *renderer) repeatedItems(vs []value, n int64) ([]value, error) {
+	if len(vs) > 0 && n > int64(r.limits.Size)/int64(len(vs)) {
+		return nil, fmt.Errorf("%w: a list of more than %d items", ErrLimit, r.limits.Size)
+	}
+	if err := r.spend(len(vs) * int(n)); err != nil {
+		return nil, err
+	}
+	var out []value
+	for ; n > 0 && len(vs) > 0; n-- {
+		out = append(out, vs...)
+	}
+	return out, nil
 }
 
 func integers64(op string, a, b int64) (value, error) {

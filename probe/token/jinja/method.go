@@ -426,3 +426,6 @@ func capitalize(s string) string {
 	}
 	return string(unicode.ToTitle(r)) + lowerCase(s[n:])
 }
+
+// isSpace is the white space of Python's str methods.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }

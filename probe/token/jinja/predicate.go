@@ -28,8 +28,6 @@ var tests = map[string]predicate{
 		_, err := length(v)
 		return err == nil
 	},
-	"odd":  func(v value) bool { _, i, isInt, _ := number(v); return isInt && i%2 != 0 },
-	"even": func(v value) bool { _, i, isInt, _ := number(v); return isInt && i%2 == 0 },
 	"lower": func(v value) bool {
 		s := toString(v)
 		return strings.ToLower(s) == s && strings.ContainsFunc(s, unicode.IsLetter)
@@ -39,7 +37,7 @@ var tests = map[string]predicate{
 		return strings.ToUpper(s) == s && strings.ContainsFunc(s, unicode.IsLetter)
 	},
 
-	"divisibleby": nil, "in": nil, "sameas": nil, "filter": nil, "test": nil,
+	"odd": nil, "even": nil, "divisibleby": nil, "in": nil, "sameas": nil, "filter": nil, "test": nil,
 	"eq": nil, "equalto": nil, "ne": nil, "lt": nil, "lessthan": nil, "le": nil, "gt": nil, "greaterthan": nil, "ge": nil,
 }
 
@@ -53,6 +51,14 @@ func (r *renderer) test(name string, v value, args []value) (bool, error) {
 			return false, fmt.Errorf("takes no argument")
 		}
 		return p(v), nil
+	}
+	if name == "odd" || name == "even" {
+		rest, err := r.arithmetic("%", v, int64(2))
+		if err != nil {
+			return false, err
+		}
+		want := map[string]int64{"odd": 1, "even": 0}[name]
+		return equal(rest, want), nil
 	}
 	if len(args) != 1 {
 		return false, fmt.Errorf("takes one argument, not %d", len(args))

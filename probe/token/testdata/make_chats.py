@@ -204,7 +204,7 @@ SNIPPETS = """
 {{ 'a\\nb\\n\\nc' | indent(2) }}|{{ 'a\\nb' | indent(2, first=true) }}|{{ 'a\\n\\nb' | indent('> ', blank=true) }}
 {{ [3, 1, 2] | sort }} {{ ['b', 'A', 'c'] | sort }} {{ ['b', 'A'] | sort(case_sensitive=true) }} {{ [1, 2] | sort(reverse=true) }} {{ m | sort(attribute='n') | map(attribute='k') | list }} {{ [1, 1, 2, 'a', 'A'] | unique | list }} {{ {'b': 1, 'a': 2} | dictsort }}
 {{ m | map(attribute='k') | join(',') }} {{ m | selectattr('n', 'gt', 1) | map(attribute='k') | list }} {{ m | rejectattr('n') | list | length }} {{ [1, 0, 2] | select | list }} {{ [1, 2, 3] | select('odd') | list }} {{ [1, 2] | reject('even') | list }} {{ ['a'] | map('upper') | list }} {{ m | map(attribute='zz', default='q') | list }} {{ m | selectattr('k', 'defined') | list | length }}
-{{ 1 is defined }} {{ missing is defined }} {{ missing is undefined }} {{ none is none }} {{ 's' is string }} {{ 1 is number }} {{ true is number }} {{ 1 is integer }} {{ 1.0 is float }} {{ true is boolean }} {{ d is mapping }} {{ l is iterable }} {{ s is sequence }} {{ s is iterable }} {{ 1 is odd }} {{ 2 is even }} {{ 4 is divisibleby 2 }} {{ 1 is true }} {{ true is true }} {{ false is false }} {{ 3 is in [3] }} {{ 'a' is eq 'a' }} {{ 1 is not none }} {{ 1 is lt 2 }} {{ range is callable }} {{ missing is none }}
+{{ 1 is defined }} {{ missing is defined }} {{ missing is undefined }} {{ none is none }} {{ 's' is string }} {{ 1 is number }} {{ true is number }} {{ 1 is integer }} {{ 1.0 is float }} {{ true is boolean }} {{ d is mapping }} {{ l is iterable }} {{ s is sequence }} {{ s is iterable }} {{ 1 is odd }} {{ 2 is even }} {{ 2.0 is even }} {{ (1,) * 2 }} {{ '(a b-C' | title }} {{ 4 is divisibleby 2 }} {{ 1 is true }} {{ true is true }} {{ false is false }} {{ 3 is in [3] }} {{ 'a' is eq 'a' }} {{ 1 is not none }} {{ 1 is lt 2 }} {{ range is callable }} {{ missing is none }}
 {% for x in l %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.revindex }}{{ loop.length }}{{ loop.previtem }}{{ loop.nextitem }};{% endfor %}
 {% for x in [] %}a{% else %}none{% endfor %} {% for a, b in d.items() %}{{ a }}={{ b }},{% endfor %} {% for c in s %}{{ c }}.{% endfor %} {% for k in d %}{{ k }}{% endfor %} {% for x in missing %}x{% endfor %}
 {% for x in range(6) if x is odd %}{{ loop.index }}:{{ x }} {% endfor %} {% for x in range(1, 10, 3) %}{{ x }}{% endfor %} {% for x in range(3, 0, -1) %}{{ x }}{{ loop.cycle('a', 'b') }}{% endfor %}
@@ -221,6 +221,8 @@ a   {%- if true -%}   b   {%- endif -%}   c {{- ' d ' -}} e {#- x -#} f {%+ if t
 {{ ['x'] | join }} {{ [[1, 2], [3]] | sum(start=[]) }} {{ 'a-b_c'.title() }} {{ '%s' }} {{ "\\x41\\u00e9\\101\\q" }} {{ 'ß'.upper() }} {{ 'İ'.lower() | length }} {{ 'ΑΣ ΣΑ'.lower() }} {{ 'ﬁx' | upper }}
 {{ missing.attr }}
 {{ 1 + 'a' }}
+{{ 'a' is odd }}
+{{ missing | int }}
 {{ [] + 1 }}
 {{ raise_exception('stop here') }}
 {{ l.append(1) }}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes small tokenizers and the rows that Hugging Face `tokenizers` (0.23.3) gives for random text, in the form of the shared goldens.
 
-    python3 make_rows.py --out synthetic --rows 20                          what is stored here
+    python3 make_rows.py --out synthetic --rows 18                          what is stored here
     python3 make_rows.py --out DIR --rows 3000 --seed 7                     a longer run; add NAME.tokenizer.json with --also NAME=FILE
     (then LOUPE_TOKEN_ROWS=DIR go test ./probe/token -run Synthetic)
 
@@ -231,7 +231,7 @@ def truncations(toks, rng):
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--out", default=os.path.join(HERE, "synthetic"))
-    ap.add_argument("--rows", type=int, default=20)
+    ap.add_argument("--rows", type=int, default=18)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--only", default="")
     ap.add_argument("--also", action="append", default=[], metavar="NAME=FILE")
