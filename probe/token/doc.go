@@ -11,7 +11,7 @@
 // Hugging Face's `tokenizers` library. A stage, pattern or field that this package does not know is an error that names it: no
 // part of a tokenizer is ever left out in silence.
 //
-// What is added around the text (BOS, EOS, template tokens), cut off or padded is asked for by EncodeOptions and PadOptions; the
+// What is added around the text (BOS, EOS, template tokens), cut off or padded is asked for by EncodeOptions and Padding; the
 // truncation and padding that a tokenizer.json ships are reported by Policy and applied only on request. A Policy can be
 // recorded beside stored activations.
 //

@@ -39,7 +39,6 @@ type ggufSplit struct {
 var ggufSplits = map[string]ggufSplit{
 	"default":          {pattern: patternGPT2},
 	"gpt-2":            {pattern: patternGPT2},
-	"gpt2":             {pattern: patternGPT2},
 	"smollm":           {pattern: patternGPT2, digits: true},
 	"starcoder":        {pattern: patternGPT2, digits: true},
 	"refact":           {pattern: patternGPT2, digits: true},
