@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"loupe/internal/gguf"
 	"loupe/internal/hub"
 	"loupe/probe/model"
+	"loupe/probe/token"
 )
 
 func newModelCmd(a *app) *cobra.Command {
@@ -17,9 +21,12 @@ func newModelCmd(a *app) *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelCheckCmd(a))
+	cmd.AddCommand(newModelInfoCmd(a), newModelTokensCmd(a), newModelGenerateCmd(a), newModelCheckCmd(a))
 	return cmd
 }
+
+// refHelp says what a REF argument may be.
+const refHelp = `REF is minilm, smollm2, a Hugging Face folder, a .gguf file, or hf:org/name@revision.`
 
 // modelFlags are what the sub-commands that read a model share.
 type modelFlags struct {
@@ -28,14 +35,14 @@ type modelFlags struct {
 	offline    bool
 }
 
-// refHelp says what a REF argument may be.
-const refHelp = `REF is minilm, smollm2, a Hugging Face folder, a .gguf file, or hf:org/name@revision.`
-
 func (f *modelFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.dtype, "dtype", string(model.Float32), "storage of the matrices: float32 or bfloat16 (computation is in float32)")
-	flags.BoolVar(&f.allowExtra, "allow-extra", false, "accept tensors that the architecture does not use")
+	cmd.Flags().StringVar(&f.dtype, "dtype", string(model.Float32), "storage of the matrices: float32 or bfloat16 (computation is in float32)")
+	f.addExtra(cmd)
 	f.addOffline(cmd)
+}
+
+func (f *modelFlags) addExtra(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.allowExtra, "allow-extra", false, "accept tensors that the architecture does not use")
 }
 
 func (f *modelFlags) addOffline(cmd *cobra.Command) {
@@ -59,13 +66,9 @@ func (f *modelFlags) resolve(ctx context.Context, ref string) (string, error) {
 	return path, err
 }
 
-// load opens the backend and loads the model of ref onto it.
-func (f *modelFlags) load(ctx context.Context, a *app, ref string) (*model.Engine, *model.Model, error) {
+// load opens the backend and loads the model at path onto it.
+func (f *modelFlags) load(ctx context.Context, a *app, path string) (*model.Engine, *model.Model, error) {
 	opt, err := f.options()
-	if err != nil {
-		return nil, nil, err
-	}
-	path, err := f.resolve(ctx, ref)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,4 +81,33 @@ func (f *modelFlags) load(ctx context.Context, a *app, ref string) (*model.Engin
 		return nil, nil, err
 	}
 	return model.NewEngine(b, a.log), m, nil
+}
+
+// loadTokenizer reads the tokenizer of the model at path: of its folder, or of the metadata of its GGUF file.
+func loadTokenizer(path string) (*token.Tokenizer, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
+		return token.Load(path)
+	}
+	file, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return token.FromGGUF(file)
+}
+
+// render writes texts as turns of a chat, the user's first, that end with the start of the assistant's.
+func render(t *token.Tokenizer, system string, texts []string) (string, error) {
+	var messages []token.Message
+	if system != "" {
+		messages = append(messages, token.Message{Role: "system", Content: system})
+	}
+	for i, text := range texts {
+		role := "user"
+		if i%2 == 1 {
+			role = "assistant"
+		}
+		messages = append(messages, token.Message{Role: role, Content: text})
+	}
+	return t.Chat(messages, token.ChatOptions{AddGenerationPrompt: true})
 }

@@ -29,7 +29,11 @@ docs/make_golden.py makes such a file from any Hugging Face folder; docs/golden-
 			if err != nil {
 				return err
 			}
-			engine, m, err := f.load(cmd.Context(), a, args[0])
+			path, err := f.resolve(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			engine, m, err := f.load(cmd.Context(), a, path)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,8 @@ package model
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 )
 
@@ -10,6 +12,7 @@ type checkpoint struct {
 	spec   *Spec
 	read   func(Param) (matrix, error) // one parameter, float32
 	stored []storedTensor
+	files  []string // the weight files
 	digest func() (string, error)
 	close  func() error
 }
@@ -43,6 +46,7 @@ func product(dims []int) int {
 type Info struct {
 	Spec    *Spec
 	Digest  string         // SHA-256 over the weight files
+	Bytes   int64          // of the weight files
 	Tensors int            // in the files
 	Stored  map[string]int // scalars in the files by storage type
 }
@@ -57,6 +61,13 @@ func Inspect(path string, opt Options) (*Info, error) {
 	info := &Info{Spec: file.spec, Tensors: len(file.stored), Stored: map[string]int{}}
 	for _, t := range file.stored {
 		info.Stored[t.dtype] += t.elements
+	}
+	for _, name := range file.files {
+		stat, err := os.Stat(name)
+		if err != nil {
+			return nil, fmt.Errorf("model: %w", err)
+		}
+		info.Bytes += stat.Size()
 	}
 	info.Digest, err = file.digest()
 	return info, err

@@ -42,7 +42,7 @@ func openGGUF(path string, opt Options) (*checkpoint, error) {
 		stored = append(stored, storedTensor{t.Type, product(t.Shape)})
 	}
 	return &checkpoint{
-		spec: spec, read: read, stored: stored, close: file.Close, digest: func() (string, error) { return safetensors.Digest(path) },
+		spec: spec, read: read, stored: stored, files: []string{path}, close: file.Close, digest: func() (string, error) { return safetensors.Digest(path) },
 	}, nil
 }
 

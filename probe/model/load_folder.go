@@ -34,8 +34,13 @@ func openFolder(path string, opt Options) (*checkpoint, error) {
 	if err := f.match(c, opt); err != nil {
 		return nil, fmt.Errorf("model: %s: %w", path, closing(err, files.Close))
 	}
+	weights, err := weightFiles(path)
+	if err != nil {
+		return nil, closing(err, files.Close)
+	}
 	return &checkpoint{
-		spec: spec, read: f.read, close: files.Close, digest: func() (string, error) { return weightDigest(path) }, stored: f.tensors(),
+		spec: spec, read: f.read, stored: f.tensors(), files: weights, close: files.Close,
+		digest: func() (string, error) { return weightDigest(weights) },
 	}, nil
 }
 
@@ -177,22 +182,30 @@ func matchStar(pattern, name string) bool {
 	return false
 }
 
-// weightDigest is the SHA-256 over the digests of the folder's safetensors files in name order.
-func weightDigest(dir string) (string, error) {
+// weightFiles lists the folder's safetensors files in name order.
+func weightFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return "", fmt.Errorf("model: %w", err)
+		return nil, fmt.Errorf("model: %w", err)
 	}
-	h := sha256.New()
+	var out []string
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "model") || !strings.HasSuffix(e.Name(), ".safetensors") {
-			continue
+		if strings.HasPrefix(e.Name(), "model") && strings.HasSuffix(e.Name(), ".safetensors") {
+			out = append(out, filepath.Join(dir, e.Name()))
 		}
-		d, err := safetensors.Digest(filepath.Join(dir, e.Name()))
+	}
+	return out, nil
+}
+
+// weightDigest is the SHA-256 over the names and digests of weight files.
+func weightDigest(files []string) (string, error) {
+	h := sha256.New()
+	for _, name := range files {
+		d, err := safetensors.Digest(name)
 		if err != nil {
 			return "", fmt.Errorf("model: %w", err)
 		}
-		fmt.Fprintf(h, "%s %s\n", e.Name(), d)
+		fmt.Fprintf(h, "%s %s\n", filepath.Base(name), d)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
