@@ -1,0 +1,241 @@
+package sae
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"loupe/probe/model"
+)
+
+// Reconstructor encodes and decodes rows: a [Runner], or any other dictionary. x is [n, d]; so is the reconstruction.
+type Reconstructor interface {
+	Reconstruct(ctx context.Context, x []float32) (Latents, []float32, error)
+}
+
+// TokenBatch is a padded batch of texts, every slice [B*T].
+type TokenBatch struct {
+	IDs  []int32
+	Mask []int32 // 1 for real tokens; nil: all
+	Keep []bool  // positions to splice and to ablate; nil: all real ones. Special tokens are mostly left out
+}
+
+// real tells whether position i holds a token, and at whether it is spliced.
+func (b TokenBatch) real(i int) bool { return b.Mask == nil || b.Mask[i] != 0 }
+func (b TokenBatch) at(i int) bool   { return b.real(i) && (b.Keep == nil || b.Keep[i]) }
+
+// Variant is what a forward pass has in place of the site's activations x.
+type Variant string
+
+// The variants: x; the reconstruction x^; x^ + (x - x^), which must change nothing and checks the splice; zeros; the mean.
+const (
+	VariantClean     Variant = "clean"
+	VariantSpliced   Variant = "spliced"
+	VariantErrorKept Variant = "error_kept"
+	VariantZero      Variant = "zero_ablated"
+	VariantMean      Variant = "mean_ablated"
+)
+
+var variants = []Variant{VariantClean, VariantSpliced, VariantErrorKept, VariantZero, VariantMean}
+
+// Splicer runs a model with a dictionary in place of a site's activations. A TopK or ReLU autoencoder that needs no
+// normalisation is spliced as a run-time edit of the compiled model; any other is reconstructed on the host between two
+// passes. It is not safe for concurrent use.
+type Splicer struct {
+	model  *model.Model
+	site   model.Site
+	width  int
+	plan   model.Plan // of the outputs asked for, without captures and edits of the splicer
+	clean  *model.Program
+	swap   *model.Program // with a Replace edit
+	inside *model.Program // with the autoencoder in the graph, or nil
+	dict   Reconstructor
+	sae    map[string]*tensors.Tensor
+	mean   []float32
+}
+
+// NewSplicer compiles what splicing at a site of shape [b,t,width] needs. plan gives the batch, the length and the outputs
+// wanted (logits, captures); dict reconstructs on the host. Where s is not nil and can run inside the model it does, and
+// dict may be nil.
+func NewSplicer(e *model.Engine, m *model.Model, site model.Site, plan model.Plan, s *SAE, dict Reconstructor) (*Splicer, error) {
+	if err := m.Spec.Has(site); err != nil {
+		return nil, fmt.Errorf("sae: splice: %w", err)
+	}
+	if axes := site.Kind.Axes(); len(axes) != 3 || axes[:2] != "bt" {
+		return nil, fmt.Errorf("sae: splice: site %s is not of shape [b,t,width]; take a residual, attention or MLP output", site)
+	}
+	sp := &Splicer{model: m, site: site, width: m.Spec.Width(site.Kind, plan.Seq), plan: plan, dict: dict}
+	if s != nil && s.DIn != sp.width {
+		return nil, fmt.Errorf("sae: splice: the SAE reads %d dimensions and site %s has %d; is this the SAE's site?", s.DIn, site, sp.width)
+	}
+	topK, inside := insideModel(e, s)
+	if !inside && dict == nil {
+		return nil, errors.New("sae: splice: this autoencoder cannot run inside the model; give a Reconstructor, such as its Runner")
+	}
+	var layers []int
+	if site.Kind.InBlock() {
+		layers = []int{site.Layer}
+	}
+	compile := func(edits ...model.Edit) (*model.Program, error) {
+		p := plan
+		p.Edits = edits
+		if edits == nil {
+			p.Captures = append(append([]model.Capture{}, plan.Captures...), model.Capture{Site: site})
+		}
+		return e.Compile(m.Spec, p)
+	}
+	var err error
+	if sp.clean, err = compile(); err != nil {
+		return nil, fmt.Errorf("sae: splice: %w", err)
+	}
+	if sp.swap, err = compile(model.Edit{Site: site.Kind, Layers: layers, Replace: true}); err != nil {
+		return nil, fmt.Errorf("sae: splice: %w", err)
+	}
+	if inside {
+		if sp.inside, err = compile(model.Edit{Site: site.Kind, Layers: layers, Latents: s.DSAE, TopK: topK}); err != nil {
+			return nil, fmt.Errorf("sae: splice: %w", err)
+		}
+		sp.sae = editTensors(s)
+	}
+	return sp, nil
+}
+
+// insideModel tells whether model.Edit computes the autoencoder's function, and with which TopK.
+func insideModel(e *model.Engine, s *SAE) (k int, ok bool) {
+	if s == nil || s.Arch != ArchTopK || s.RescaleByDecoder || e.Backend().String() == "go" { // its TopK does not finish
+		return 0, false
+	}
+	return s.K, s.Normalize == NormalizeNone || s.Normalize == NormalizeExpected
+}
+
+// editTensors are the run-time tensors of a model.Edit that holds s.
+func editTensors(s *SAE) map[string]*tensors.Tensor {
+	in := map[string]*tensors.Tensor{
+		"W_enc": tensors.FromFlatDataAndDimensions(s.WEnc, s.DIn, s.DSAE), "b_enc": tensors.FromFlatDataAndDimensions(s.BEnc, s.DSAE),
+		"W_dec": tensors.FromFlatDataAndDimensions(s.WDec, s.DSAE, s.DIn), "b_dec": tensors.FromFlatDataAndDimensions(s.BDec, s.DIn),
+	}
+	if s.ApplyBDecToInput {
+		in["b_in"] = in["b_dec"]
+	}
+	return in
+}
+
+// SetMean sets what mean ablation puts in, [width].
+func (s *Splicer) SetMean(mean []float32) error {
+	if len(mean) != s.width {
+		return fmt.Errorf("sae: splice: a mean of %d dimensions for site %s of %d", len(mean), s.site, s.width)
+	}
+	s.mean = mean
+	return nil
+}
+
+// Run runs one batch under every variant asked for. The visitor gets the outputs, which are freed when it returns; the
+// clean ones are always computed, and visited only if asked for.
+func (s *Splicer) Run(ctx context.Context, b TokenBatch, ask []Variant, visit func(Variant, *model.Outputs) error) (err error) {
+	n := s.plan.Batch * s.plan.Seq
+	if len(b.IDs) != n || b.Mask != nil && len(b.Mask) != n || b.Keep != nil && len(b.Keep) != n {
+		return fmt.Errorf("sae: splice: %d ids, %d mask, %d keep for a batch of %d x %d", len(b.IDs), len(b.Mask), len(b.Keep), s.plan.Batch, s.plan.Seq)
+	}
+	clean, err := s.clean.Run(ctx, s.model.Params, model.Inputs{IDs: b.IDs, Mask: b.Mask})
+	if err != nil {
+		return fmt.Errorf("sae: splice: %w", err)
+	}
+	defer func() { err = errors.Join(err, clean.Free()) }()
+	x, err := tensors.CopyFlatData[float32](clean.Site(s.site))
+	if err != nil {
+		return fmt.Errorf("sae: splice: read %s: %w", s.site, err)
+	}
+	for _, v := range ask {
+		if v == VariantClean {
+			err = visit(v, clean)
+		} else {
+			err = s.runVariant(ctx, b, v, x, visit)
+		}
+		if err != nil {
+			return fmt.Errorf("sae: splice: %s: %w", v, err)
+		}
+	}
+	return nil
+}
+
+func (s *Splicer) runVariant(ctx context.Context, b TokenBatch, v Variant, x []float32, visit func(Variant, *model.Outputs) error) (err error) {
+	where := make([]float32, len(b.IDs))
+	for i := range where {
+		if b.at(i) {
+			where[i] = 1
+		}
+	}
+	place := tensors.FromFlatDataAndDimensions(where, 1, s.plan.Batch, s.plan.Seq)
+	edit, program := map[string]*tensors.Tensor{}, s.swap
+	if s.inside != nil && (v == VariantSpliced || v == VariantErrorKept) {
+		program = s.inside
+		for name, t := range s.sae {
+			edit[name] = t
+		}
+		edit["sae"] = place
+		if v == VariantErrorKept {
+			edit["keep_error"] = tensors.FromScalar(float32(1))
+		}
+	} else {
+		source, err := s.source(ctx, b, v, x)
+		if err != nil {
+			return err
+		}
+		edit["where"], edit["dims"] = place, tensors.FromScalarAndDimensions(float32(1), s.width)
+		edit["source"] = tensors.FromFlatDataAndDimensions(source, s.plan.Batch, s.plan.Seq, s.width)
+	}
+	out, err := program.Run(ctx, s.model.Params, model.Inputs{IDs: b.IDs, Mask: b.Mask, Edits: []map[string]*tensors.Tensor{edit}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Free()) }()
+	return visit(v, out)
+}
+
+// source is what replaces the site's activations x, [B*T, width]; positions that are not spliced are not read.
+func (s *Splicer) source(ctx context.Context, b TokenBatch, v Variant, x []float32) ([]float32, error) {
+	w := s.width
+	out := make([]float32, len(x))
+	switch v {
+	case VariantZero:
+		return out, nil
+	case VariantMean:
+		if s.mean == nil {
+			return nil, errors.New("no mean is set; call SetMean")
+		}
+		for i := range b.IDs {
+			copy(out[i*w:(i+1)*w], s.mean)
+		}
+		return out, nil
+	}
+	var rows []float32
+	for i := range b.IDs {
+		if b.at(i) {
+			rows = append(rows, x[i*w:(i+1)*w]...)
+		}
+	}
+	_, y, err := s.dict.Reconstruct(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	if len(y) != len(rows) {
+		return nil, fmt.Errorf("the dictionary returned %d values for %d", len(y), len(rows))
+	}
+	r := 0
+	for i := range b.IDs {
+		if !b.at(i) {
+			continue
+		}
+		row := out[i*w : (i+1)*w]
+		copy(row, y[r*w:(r+1)*w])
+		if v == VariantErrorKept {
+			for j := range row {
+				row[j] += rows[r*w+j] - row[j]
+			}
+		}
+		r++
+	}
+	return out, nil
+}
