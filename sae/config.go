@@ -9,8 +9,6 @@ import (
 
 // The values of the enumerated fields of [Config].
 const (
-	ArchTopK = "topk"
-
 	LossFVU = "fvu" // squared error over the variance of the batch, AuxK over the variance of the residual (OpenAI)
 	LossMSE = "mse" // squared error summed over d, averaged over the batch, and AuxK the same (SAELens)
 

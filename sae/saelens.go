@@ -27,12 +27,25 @@ type saelensConfig struct {
 	Architecture string         `json:"architecture"`
 	DIn          int            `json:"d_in"`
 	DSAE         int            `json:"d_sae"`
-	K            int            `json:"k"`
+	K            float64        `json:"k"` // batchtopk may have fractions
 	ApplyBDec    *bool          `json:"apply_b_dec_to_input"`
 	Normalize    any            `json:"normalize_activations"` // before version 6 sometimes a bool
 	Reshape      string         `json:"reshape_activations"`
 	Rescale      bool           `json:"rescale_acts_by_decoder_norm"`
 	Metadata     map[string]any `json:"metadata"`
+
+	DOut              int     `json:"d_out"`
+	ResidualThreshold float64 `json:"residual_threshold"`
+	MaxIterations     int     `json:"max_iterations"`
+	StopDuplicate     *bool   `json:"stop_on_duplicate_support"`
+
+	Heads      int      `json:"n_heads"`
+	Layers     int      `json:"n_attn_layers"`
+	Bottleneck int      `json:"bottleneck_factor"`
+	DiffType   string   `json:"sae_diff_type"`
+	KVal       int      `json:"kval_topk"`
+	Tied       *bool    `json:"tied_weights"`
+	ActFactor  *float64 `json:"activation_normalization_factor"`
 
 	ActivationFn     string          `json:"activation_fn_str"` // before version 6
 	ActivationKwargs struct{ K int } `json:"activation_fn_kwargs"`
@@ -60,22 +73,45 @@ func Load(dir string) (*SAE, error) {
 		return nil, fmt.Errorf("sae: load %s: %w", dir, err)
 	}
 	defer f.Close()
-	for _, t := range []struct {
-		at    *[]float32
-		name  string
-		shape []int
-	}{
-		{&s.WEnc, "W_enc", []int{s.DIn, s.DSAE}}, {&s.WDec, "W_dec", []int{s.DSAE, s.DIn}},
-		{&s.BEnc, "b_enc", []int{s.DSAE}}, {&s.BDec, "b_dec", []int{s.DIn}},
-	} {
+	if err := s.readTensors(f); err != nil {
+		return nil, fmt.Errorf("sae: load %s: %w", path, err)
+	}
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("sae: load %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// readTensors reads the tensors of the SAE's architecture. An SAE of batchtopk or matryoshka_batchtopk, which SAELens
+// has in training only, becomes the jumprelu that it is saved as.
+func (s *SAE) readTensors(f *safetensors.File) error {
+	var threshold []float64
+	if s.Arch == ArchBatchTopK || s.Arch == ArchMatryoshka {
+		var err error
+		if threshold, err = f.Float64("topk_threshold"); err != nil {
+			return err
+		}
+		if len(threshold) != 1 || !(threshold[0] >= 0) {
+			return fmt.Errorf("topk_threshold is %v; want one number of at least 0", threshold)
+		}
+		s.Arch = ArchStandard // its tensors are those of batchtopk
+	}
+	a, err := architectureOf(s.Arch)
+	if err != nil {
+		return err
+	}
+	for _, t := range a.tensors(s) {
 		if *t.at, err = readTensor(f, t.name, t.shape); err != nil {
-			return nil, fmt.Errorf("sae: load %s: %w", path, err)
+			return err
 		}
 		if i := firstNonFinite(*t.at); i >= 0 {
-			return nil, fmt.Errorf("sae: load %s: element %d of %s is %v: %w", path, i, t.name, (*t.at)[i], ErrNonFinite)
+			return fmt.Errorf("element %d of %s is %v: %w", i, t.name, (*t.at)[i], ErrNonFinite)
 		}
 	}
-	return s, s.Validate()
+	if threshold != nil {
+		return s.batchTopKToJumpReLU(float32(threshold[0]))
+	}
+	return nil
 }
 
 // parseConfig reads cfg.json into an SAE without weights.
@@ -85,9 +121,12 @@ func parseConfig(raw []byte) (*SAE, error) {
 		return nil, err
 	}
 	s := &SAE{
-		Arch: c.Architecture, DIn: c.DIn, DSAE: c.DSAE, K: c.K,
+		Arch: c.Architecture, DIn: c.DIn, DSAE: c.DSAE, K: int(c.K),
 		ApplyBDecToInput: c.ApplyBDec == nil || *c.ApplyBDec,
-		RescaleByDecoder: c.Rescale, Metadata: c.Metadata,
+		RescaleByDecoder: c.Rescale, DOut: c.DOut, HookZ: c.Reshape == "hook_z", Metadata: c.Metadata,
+	}
+	if s.Arch == "" {
+		s.Arch = ArchStandard
 	}
 	if c.ActivationFn == "topk" && (c.Architecture == "" || c.Architecture == "standard") {
 		s.Arch, s.K = ArchTopK, c.ActivationKwargs.K
@@ -116,15 +155,25 @@ func parseConfig(raw []byte) (*SAE, error) {
 			s.Metadata[key] = v
 		}
 	}
-	switch {
-	case s.Arch != ArchTopK:
-		return nil, fmt.Errorf("architecture %q is not supported; supported: %q", s.Arch, ArchTopK)
-	case s.DIn < 1 || s.DSAE < 1 || s.DIn > math.MaxInt32/s.DSAE:
-		return nil, fmt.Errorf("d_in %d and d_sae %d must be positive, with a product below 2^31", s.DIn, s.DSAE)
-	case s.K < 1 || s.K > s.DSAE:
-		return nil, fmt.Errorf("k is %d; it must be between 1 and d_sae = %d", s.K, s.DSAE)
+	if s.Arch == ArchBatchTopK || s.Arch == ArchMatryoshka {
+		return s, checkSizes(s)
 	}
-	return s, nil
+	a, err := architectureOf(s.Arch)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSizes(s); err != nil {
+		return nil, err
+	}
+	if a.usesK && c.K != 0 && float64(s.K) != c.K {
+		return nil, fmt.Errorf("k is %v; %s wants a whole number", c.K, s.Arch)
+	}
+	if a.read != nil {
+		if err := a.read(&c, s); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.checkSettings(a)
 }
 
 // Save writes the SAE below dir in SAELens's format and, where density is not nil, the log10 of each latent's share
@@ -146,13 +195,15 @@ func (s *SAE) save(dir string, density []float64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	err := safetensors.Write(filepath.Join(dir, weightsFile), []safetensors.Tensor{
-		safetensors.F32("W_enc", []int{s.DIn, s.DSAE}, s.WEnc),
-		safetensors.F32("W_dec", []int{s.DSAE, s.DIn}, s.WDec),
-		safetensors.F32("b_enc", []int{s.DSAE}, s.BEnc),
-		safetensors.F32("b_dec", []int{s.DIn}, s.BDec),
-	}, nil)
+	a, err := architectureOf(s.Arch)
 	if err != nil {
+		return err
+	}
+	var weights []safetensors.Tensor
+	for _, t := range a.tensors(s) {
+		weights = append(weights, safetensors.F32(t.name, t.shape, *t.at))
+	}
+	if err := safetensors.Write(filepath.Join(dir, weightsFile), weights, nil); err != nil {
 		return err
 	}
 	if density != nil {
@@ -172,14 +223,17 @@ func (s *SAE) save(dir string, density []float64) error {
 	if meta["sae_lens_version"] == nil { // without it SAELens takes the file for the flat layout of version 5
 		meta["sae_lens_version"] = saelensFormat
 	}
-	// cfg.json comes last: a folder that has it is whole.
-	return writeJSON(filepath.Join(dir, configFile), map[string]any{
-		"architecture": s.Arch, "d_in": s.DIn, "d_sae": s.DSAE, "k": s.K,
+	cfg := map[string]any{
+		"architecture": s.Arch, "d_in": s.DIn, "d_sae": s.DSAE,
 		"dtype": "float32", "device": "cpu",
-		"apply_b_dec_to_input":         s.ApplyBDecToInput,
-		"normalize_activations":        s.Normalize,
-		"reshape_activations":          "none",
-		"rescale_acts_by_decoder_norm": s.RescaleByDecoder,
-		"metadata":                     meta,
-	})
+		"apply_b_dec_to_input":  s.ApplyBDecToInput,
+		"normalize_activations": s.Normalize,
+		"reshape_activations":   map[bool]string{false: "none", true: "hook_z"}[s.HookZ],
+		"metadata":              meta,
+	}
+	if a.write != nil {
+		a.write(s, cfg)
+	}
+	// cfg.json comes last: a folder that has it is whole.
+	return writeJSON(filepath.Join(dir, configFile), cfg)
 }

@@ -1,31 +1,5 @@
 package sae
 
-// Latents are the kept latents of some rows: row r has latent Index[r*K+j] with activation Value[r*K+j]. A slot with
-// value 0 is empty.
-type Latents struct {
-	K     int
-	Index []int32
-	Value []float32
-}
-
-// newLatents returns empty latents for n rows.
-func newLatents(n, k int) Latents {
-	return Latents{K: k, Index: make([]int32, n*k), Value: make([]float32, n*k)}
-}
-
-// Rows returns the number of rows.
-func (l Latents) Rows() int { return len(l.Index) / max(l.K, 1) }
-
-// Row returns the slots of row r.
-func (l Latents) Row(r int) ([]int32, []float32) {
-	return l.Index[r*l.K : (r+1)*l.K], l.Value[r*l.K : (r+1)*l.K]
-}
-
-// Slice returns rows lo to hi.
-func (l Latents) Slice(lo, hi int) Latents {
-	return Latents{K: l.K, Index: l.Index[lo*l.K : hi*l.K], Value: l.Value[lo*l.K : hi*l.K]}
-}
-
 // topK fills index and value (both of length k <= len(scores)) with the k largest scores, in no useful order. Of equal
 // scores those with the smaller index are taken, as XLA's TopK does. Scores that are NaN are never above others.
 func topK(scores []float32, index []int32, value []float32) {

@@ -19,13 +19,18 @@ func topKBySort(scores []float32, k int) []int32 {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortFunc(order, func(a, b int32) int {
+	slices.SortFunc(order, byScore(scores))
+	return order[:k]
+}
+
+// byScore orders places by falling score, equal ones by index.
+func byScore(scores []float32) func(a, b int32) int {
+	return func(a, b int32) int {
 		if dropsFirst(scores[a], a, scores[b], b) {
 			return 1
 		}
 		return -1
-	})
-	return order[:k]
+	}
 }
 
 func TestTopK(t *testing.T) {
@@ -45,7 +50,7 @@ func TestTopK(t *testing.T) {
 				t.Fatalf("slot %d has value %v, score %d is %v", j, value[j], i, scores[i])
 			}
 		}
-		sortLatents(index, value)
+		slices.SortFunc(index, byScore(scores))
 		if !slices.Equal(index, want) {
 			t.Fatalf("top %d of %v: %v, want %v", k, scores, index, want)
 		}
@@ -59,7 +64,7 @@ func TestTopK(t *testing.T) {
 		}
 		k = min(k, len(among))
 		topKAmong(scores, among, index[:k], value[:k])
-		sortLatents(index[:k], value[:k])
+		slices.SortFunc(index[:k], byScore(scores))
 		for j, i := range topKBySort(some, k) {
 			if index[j] != 2*i {
 				t.Fatalf("top %d of every other of %v: %v", k, scores, index[:k])

@@ -156,9 +156,15 @@ func (t *Trainer) SAE() (*SAE, error) {
 	copy(out.WDec, p.w.dec)
 	copy(out.BEnc, p.w.bEnc)
 	copy(out.BDec, p.w.bDec)
-	if t.cfg.RescaleByDecoder {
-		out.foldDecoderNorm()
+	if err := out.FoldScale(t.scale); err != nil {
+		return nil, err
 	}
-	out.foldScale(float32(t.scale))
+	if t.cfg.RescaleByDecoder { // with unit rows the flag is harmless, so that it is kept out of the file
+		out.RescaleByDecoder = true
+		if err := out.FoldDecoderNorm(); err != nil {
+			return nil, err
+		}
+		out.RescaleByDecoder = false
+	}
 	return out, nil
 }
