@@ -38,7 +38,9 @@ const (
 	VariantMean      Variant = "mean_ablated"
 )
 
-var variants = []Variant{VariantClean, VariantSpliced, VariantErrorKept, VariantZero, VariantMean}
+const variantCount = 5
+
+var variants = [variantCount]Variant{VariantClean, VariantSpliced, VariantErrorKept, VariantZero, VariantMean}
 
 // Splicer runs a model with a dictionary in place of a site's activations. A TopK or ReLU autoencoder that needs no
 // normalisation is spliced as a run-time edit of the compiled model; any other is reconstructed on the host between two

@@ -2,6 +2,7 @@ package sae
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,7 @@ type SpliceReport struct {
 // textLoss are the sums over one text, by place in variants.
 type textLoss struct {
 	tokens int
-	ce, kl [5]float64
+	ce, kl [variantCount]float64
 }
 
 // SpliceLoss measures cross entropy and divergence under every variant. The splicer must have been made with
@@ -51,7 +52,7 @@ func SpliceLoss(ctx context.Context, s *Splicer, batches []TokenBatch, boot stat
 	var texts []textLoss
 	for _, b := range batches {
 		logits := map[Variant][]float32{}
-		err := s.Run(ctx, b, variants, func(v Variant, out *model.Outputs) (err error) {
+		err := s.Run(ctx, b, variants[:], func(v Variant, out *model.Outputs) (err error) {
 			logits[v], err = tensors.CopyFlatData[float32](out.Logits())
 			return err
 		})
@@ -162,6 +163,11 @@ func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig
 			return stats.Interval{Value: v, Low: v, High: v, Level: boot.Level, N: len(texts)}, nil
 		}
 		b, err := stats.Bootstrap(ctx, len(texts), s, boot)
+		if errors.Is(err, stats.ErrDegenerate) { // BCa where all that varies is rounding
+			plain := boot
+			plain.Method = stats.Percentile
+			b, err = stats.Bootstrap(ctx, len(texts), s, plain)
+		}
 		return b.Interval, err
 	}
 	r.CleanCE = ce(0)(all)
@@ -176,7 +182,7 @@ func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig
 		}
 		r.Variants[variants[v]] = loss
 	}
-	spliced := slices.Index(variants, VariantSpliced)
+	spliced := slices.Index(variants[:], VariantSpliced)
 	for _, score := range []struct {
 		into    *stats.Interval
 		losses  func(int) stats.Statistic
@@ -187,7 +193,7 @@ func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig
 		{&r.CERecoveredMean, ce, VariantMean},
 		{&r.KLRecoveredMean, kl, VariantMean},
 	} {
-		ablated := slices.Index(variants, score.ablated)
+		ablated := slices.Index(variants[:], score.ablated)
 		if _, err := LossRecovered(score.losses(0)(all), score.losses(spliced)(all), score.losses(ablated)(all)); err != nil {
 			return r, fmt.Errorf("%w (%s)", err, score.ablated)
 		}

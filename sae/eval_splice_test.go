@@ -257,7 +257,7 @@ func TestSpliceLeavesOtherPositions(t *testing.T) {
 			batch.Keep[i] = keep && i >= seq // the first text never
 		}
 		var clean []float32
-		err = sp.Run(t.Context(), batch, variants, func(v Variant, out *model.Outputs) error {
+		err = sp.Run(t.Context(), batch, variants[:], func(v Variant, out *model.Outputs) error {
 			logits, err := tensors.CopyFlatData[float32](out.Logits())
 			if err != nil {
 				return err
