@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -89,6 +90,7 @@ func (a *app) planCapture(ctx context.Context, c *capture.Capture) error {
 	for _, s := range p.Sites {
 		fmt.Fprintf(w, "site\t%s, one %v of %s a %s, %s\n", s.Site, s.Shape, s.DType, s.Per, size(s.Bytes))
 	}
+	a.printLabels(w, p.Labels, p.LeftOut)
 	fmt.Fprintf(w, "on disk\t%s\n", size(p.Bytes))
 	fmt.Fprintf(w, "in memory\t%s a batch of captured values\n", size(p.BatchBytes))
 	fmt.Fprintf(w, "compute\t%.3g FLOPs, %d compiles\n", e.FLOPs, e.Compiles)
@@ -111,6 +113,7 @@ func (a *app) printCapture(s capture.Summary) error {
 	}
 	fmt.Fprintf(w, "rows\t%d tokens, %d examples, %d documents\n", s.Rows, s.Examples, s.Documents)
 	fmt.Fprintf(w, "bytes\t%s in %d shards\n", size(s.Bytes), s.Shards)
+	a.printLabels(w, s.Labels, s.LeftOut)
 	if !s.AlreadyComplete {
 		fmt.Fprintf(w, "documents\t%d truncated, %d without tokens\n", s.Truncated, s.Empty)
 		fmt.Fprintf(w, "padding\t%.1f %% of %d cells in %d batches\n", 100*s.Padding, s.Cells, s.Batches)
@@ -119,6 +122,16 @@ func (a *app) printCapture(s capture.Summary) error {
 	}
 	fmt.Fprintf(w, "row digest\t%s\n", s.RowDigest)
 	return w.Flush()
+}
+
+// printLabels prints the label columns of a store and what was left out of them.
+func (a *app) printLabels(w io.Writer, kept, left []string) {
+	if len(kept) > 0 {
+		fmt.Fprintf(w, "labels\t%s\n", strings.Join(kept, ", "))
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(w, "left out\t%s: too many classes; name them in labels, with moments off, to keep them\n", strings.Join(left, ", "))
+	}
 }
 
 // size is a number of bytes in words.

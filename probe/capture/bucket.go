@@ -22,7 +22,8 @@ func (x *batch) tokens() int {
 	return n
 }
 
-// lengths returns the padded lengths: as configured, or powers of two from 16 up to the longest sequence.
+// lengths returns the padded lengths: as configured, or 16, 24, 32, 48, 64, 96 and so on up to the longest sequence.
+// Steps of two thirds waste about an eighth of a batch where powers of two waste a quarter.
 func lengths(configured []int, maxLength int) []int {
 	if len(configured) > 0 {
 		return configured
@@ -30,6 +31,9 @@ func lengths(configured []int, maxLength int) []int {
 	var out []int
 	for n := 16; n < maxLength; n *= 2 {
 		out = append(out, n)
+		if half := n + n/2; half < maxLength {
+			out = append(out, half)
+		}
 	}
 	return append(out, maxLength)
 }

@@ -89,7 +89,7 @@ func TestCompileCount(t *testing.T) {
 	}{
 		{"one bucket", []int{40}, 50, 1},
 		{"three buckets", []int{8, 24, 40}, 50, 3},
-		{"the default", nil, 50, 3}, // 16, 32, 40
+		{"the default", nil, 50, 4}, // 16, 24, 32, 40
 		{"short documents use the short buckets only", []int{8, 24, 40}, 3, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

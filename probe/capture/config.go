@@ -47,13 +47,13 @@ type Config struct {
 	Weights string            `json:"weights" enum:"float32,bfloat16" doc:"how the model's matrices are kept in memory; computing is in float32"`
 	Offline bool              `json:"offline" doc:"never use the network to find the model"`
 	Corpus  text.CorpusConfig `json:"corpus" doc:"the text"`
-	Labels  []string          `json:"labels" doc:"label columns to keep; empty: every label that the documents have"`
+	Labels  []string          `json:"labels" doc:"label columns to keep; empty: every label of the documents with at most 1024 classes"`
 	Sites   []SiteConfig      `json:"sites" doc:"what to capture"`
 
 	MaxLength   int    `json:"max_length" doc:"longest sequence in tokens, special ones included; 0: the model's own limit, at most 1024"`
 	Overflow    string `json:"overflow" enum:"truncate,split,error" doc:"documents that are longer: cut them, go on in further sequences, or stop"`
 	Packing     bool   `json:"packing" doc:"fill sequences with several documents (decoders only; attention crosses their boundaries)"`
-	Buckets     []int  `json:"buckets" doc:"padded lengths, ascending, one compile each; empty: powers of two from 16 up to max_length"`
+	Buckets     []int  `json:"buckets" doc:"padded lengths, ascending, one compile each; empty: 16, 24, 32, 48, 64, 96 ... up to max_length"`
 	BatchTokens int    `json:"batch_tokens" doc:"tokens of a batch, padding included"`
 	Window      int    `json:"window" doc:"batches' worth of tokens that are sorted by length together"`
 	MaxTokens   int64  `json:"max_tokens" doc:"end before the document that would bring the tokens read above this; 0: no limit"`
@@ -91,7 +91,7 @@ type MomentsConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Model: "minilm", Weights: string(model.Float32), Corpus: text.DefaultCorpusConfig(text.KindGoRoot),
-		Overflow: Truncate, BatchTokens: 4096, Window: 32, AddSpecial: true, BOS: BOSTemplate, SpecialRows: Keep,
+		Overflow: Truncate, BatchTokens: 4096, Window: 64, AddSpecial: true, BOS: BOSTemplate, SpecialRows: Keep,
 		ShardBytes: 64 << 20, Moments: MomentsConfig{Keep: true, MaxCross: 2048},
 	}
 }

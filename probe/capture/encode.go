@@ -9,6 +9,10 @@ import (
 	"loupe/probe/token"
 )
 
+// maxDocument is the longest text of a document in bytes. A document is tokenised whole, which takes about 80 bytes of
+// memory for each of its own.
+const maxDocument = 8 << 20
+
 // cell is a token of a sequence.
 type cell struct {
 	doc        int32 // index in the window
@@ -100,6 +104,9 @@ func cells(enc *token.Encoding, lo, hi int, doc int32) []cell {
 
 // parts returns a document's tokens: what the template puts before the text, the text, and what comes after it.
 func (e *encoder) parts(d text.Doc, doc int32) (prefix, body, suffix []cell, err error) {
+	if len(d.Text) > maxDocument {
+		return nil, nil, nil, documentError(d, fmt.Errorf("it has %d bytes, more than %d; cut documents with corpus.doc_chars, or read smaller units", len(d.Text), maxDocument))
+	}
 	if e.chat != nil {
 		prefix, body, suffix, err = e.chat.parts(e.tok, d, doc)
 	} else {

@@ -125,6 +125,7 @@ func TestEncoderErrors(t *testing.T) {
 		{"no room", 2, nil, "", "max_length 2 leaves no room beside 2 special tokens"},
 		{"too long", 4, func(c *Config) { c.Overflow = Refuse }, "w5 w6 w7", "document 9 (here): it has 3 tokens and a sequence holds 2 beside the template; set overflow"},
 		{"not UTF-8", 9, nil, "w5 \xff", "document 9 (here): token: encode: the text is not valid UTF-8"},
+		{"huge", 9, nil, strings.Repeat("w5 ", maxDocument/3+1), "document 9 (here): it has 8388609 bytes, more than 8388608; cut documents with corpus.doc_chars"},
 		{"no chat template", 9, func(c *Config) { c.Chat = true }, "", "set chat to false"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -17,22 +17,24 @@ type Plan struct {
 	Digest     string     `json:"model_digest"`
 	Family     string     `json:"family"`
 	Backend    string     `json:"backend"`
-	Layers     int        `json:"layers"`       // computed
-	OfLayers   int        `json:"of_layers"`    // the model has
-	Corpus     string     `json:"corpus"`       // name
-	Documents  int64      `json:"documents"`    // of the corpus
-	Sampled    int64      `json:"sampled"`      // documents that were tokenised for the estimate
-	Exact      bool       `json:"exact"`        // the sample is the whole
-	MaxLength  int        `json:"max_length"`   // tokens of a sequence
-	Buckets    []int      `json:"buckets"`      // padded lengths
-	Sites      []SitePlan `json:"sites"`        // columns of the store
-	Estimate   Estimate   `json:"estimate"`     // of the whole capture
-	Bytes      int64      `json:"bytes"`        // on disk
-	BatchBytes int64      `json:"batch_bytes"`  // captured values of one batch in memory
-	Measured   float64    `json:"measured"`     // seconds of one batch, compiled
-	MeasuredOn []int      `json:"measured_on"`  // rows and length of that batch
-	PerSecond  float64    `json:"tokens_per_s"` // at that speed
-	Seconds    float64    `json:"seconds"`      // of the whole capture, compiles included
+	Layers     int        `json:"layers"`          // computed
+	OfLayers   int        `json:"of_layers"`       // the model has
+	Corpus     string     `json:"corpus"`          // name
+	Documents  int64      `json:"documents"`       // of the corpus
+	Sampled    int64      `json:"sampled"`         // documents that were tokenised for the estimate
+	Exact      bool       `json:"exact"`           // the sample is the whole
+	MaxLength  int        `json:"max_length"`      // tokens of a sequence
+	Buckets    []int      `json:"buckets"`         // padded lengths
+	Sites      []SitePlan `json:"sites"`           // columns of the store
+	Labels     []string   `json:"labels"`          // label columns of the store
+	LeftOut    []string   `json:"labels_left_out"` // labels with too many classes to be kept unasked
+	Estimate   Estimate   `json:"estimate"`        // of the whole capture
+	Bytes      int64      `json:"bytes"`           // on disk
+	BatchBytes int64      `json:"batch_bytes"`     // captured values of one batch in memory
+	Measured   float64    `json:"measured"`        // seconds of one batch, compiled
+	MeasuredOn []int      `json:"measured_on"`     // rows and length of that batch
+	PerSecond  float64    `json:"tokens_per_s"`    // at that speed
+	Seconds    float64    `json:"seconds"`         // of the whole capture, compiles included
 }
 
 // SitePlan is a column of the store.
@@ -109,7 +111,7 @@ func (c *Capture) Plan(ctx context.Context) (Plan, error) {
 		Model: c.modelID(), Digest: c.model.Digest, Family: c.model.Spec.Family, Backend: c.engine.Backend().String(),
 		Layers: c.layers(), OfLayers: c.model.Spec.Layers, Corpus: c.corpus.Name(), Documents: p.scan.docs,
 		Sampled: int64(len(w.docs)), Exact: int64(len(w.docs)) == p.scan.docs, MaxLength: c.maxLength, Buckets: c.buckets,
-		Estimate: p.estimate(w),
+		Labels: p.scan.labels, LeftOut: p.scan.wide, Estimate: p.estimate(w),
 	}
 	p.size(&out)
 	if len(w.batches) == 0 {

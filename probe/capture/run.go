@@ -35,15 +35,17 @@ type writer interface {
 type Summary struct {
 	Store string `json:"store"`
 	Counts
-	Padding         float64 `json:"padding"` // share of Cells that are padding
-	Bytes           int64   `json:"bytes"`   // of the store's shards
-	Shards          int     `json:"shards"`
-	RowDigest       string  `json:"row_digest"`
-	Compiles        int     `json:"compiles"`          // in this process
-	Seconds         float64 `json:"seconds"`           // in this process, compiles included
-	TokensPerSecond float64 `json:"tokens_per_second"` // in this process, compiles left out
-	Resumed         bool    `json:"resumed"`
-	AlreadyComplete bool    `json:"already_complete"`
+	Padding         float64  `json:"padding"`         // share of Cells that are padding
+	Bytes           int64    `json:"bytes"`           // of the store's shards
+	Labels          []string `json:"labels"`          // label columns of the store
+	LeftOut         []string `json:"labels_left_out"` // labels with too many classes to be kept unasked
+	Shards          int      `json:"shards"`
+	RowDigest       string   `json:"row_digest"`
+	Compiles        int      `json:"compiles"`          // in this process
+	Seconds         float64  `json:"seconds"`           // in this process, compiles included
+	TokensPerSecond float64  `json:"tokens_per_second"` // in this process, compiles left out
+	Resumed         bool     `json:"resumed"`
+	AlreadyComplete bool     `json:"already_complete"`
 }
 
 // result is a computed batch on its way to the store. A window without a batch has one result without outputs.
@@ -62,6 +64,7 @@ func (c *Capture) Run(ctx context.Context, opt RunOptions) (Summary, error) {
 	if err != nil {
 		return sum, err
 	}
+	sum.Labels, sum.LeftOut = scanned.labels, scanned.wide
 	spec, err := c.storeSpec(scanned)
 	if err != nil {
 		return sum, err

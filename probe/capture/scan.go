@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -15,10 +16,14 @@ import (
 // scan is what one pass over the corpus's text tells before anything is computed.
 type scan struct {
 	docs   int64
-	chars  int64 // code points, of each document at most charsPerToken*max_length
-	labels []string
+	chars  int64    // code points, of each document at most charsPerToken*max_length
+	labels []string // that are kept
+	wide   []string // labels that are not kept because they have too many classes
 	digest string
 }
+
+// maxClasses is the most classes of a label that is kept unasked: more are names rather than classes.
+const maxClasses = 1024
 
 // charsPerToken bounds the text of a document that counts in estimates: tokens beyond max_length are cut off, or rare.
 const charsPerToken = 8
@@ -26,25 +31,39 @@ const charsPerToken = 8
 // scanCorpus reads the corpus once. A resumed capture thereby knows that the text is the same.
 func scanCorpus(ctx context.Context, corpus text.Corpus, cfg *Config, maxLength int) (scan, error) {
 	var s scan
-	labels := map[string]bool{}
+	seed := maphash.MakeSeed()
+	classes := map[string]map[uint64]bool{} // hashes, at most maxClasses+1 of each label
 	for d, err := range corpus.Docs(ctx) {
 		if err != nil {
 			return s, fmt.Errorf("capture: %w", err)
 		}
 		s.docs++
 		s.chars += cappedChars(d.Text, cfg, maxLength)
-		for l := range d.Labels {
-			labels[l] = true
+		for label, class := range d.Labels {
+			if classes[label] == nil {
+				classes[label] = map[uint64]bool{}
+			}
+			if len(classes[label]) <= maxClasses {
+				classes[label][maphash.String(seed, class)] = true
+			}
 		}
 	}
-	s.labels = slices.Sorted(maps.Keys(labels))
+	known := slices.Sorted(maps.Keys(classes))
 	if len(cfg.Labels) > 0 {
 		for _, l := range cfg.Labels {
-			if !labels[l] {
-				return s, unknownLabel(l, s.labels)
+			if classes[l] == nil {
+				return s, unknownLabel(l, known)
 			}
 		}
 		s.labels = slices.Clone(cfg.Labels)
+	} else {
+		for _, l := range known {
+			if len(classes[l]) > maxClasses {
+				s.wide = append(s.wide, l)
+			} else {
+				s.labels = append(s.labels, l)
+			}
+		}
 	}
 	var err error
 	if s.digest, err = corpus.Digest(); err != nil {
