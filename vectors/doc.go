@@ -1,0 +1,36 @@
+// Package vectors finds, tests, removes and adds concept directions and subspaces of activations, on the host in
+// float64, and hands what it finds to probe/model as run-time edits.
+//
+// # Overview
+//
+//   - Directions: DiffOfMeans, DiffOfMeansWhitened, FitPCA, CAA, PairPCA, MassMean, MassMeanCov, LDA, Ridge, Logistic,
+//     Multinomial, SquaredHinge and FitCAV.
+//   - Testing: TCAV with a permutation null; AdjustTCAV for tables of tests.
+//   - Removal: Ablation, LEACE, OracleLEACE, QuadraticLEACE, INLP, MeanProjection, SAL, RandomProjection as their control.
+//     What they fit is an Eraser (thin matrices), applied to rows by Apply or inside a model by Eraser.Edit.
+//   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.
+//   - Decomposition: NMF, SobolIndices.
+//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, CompareVectors.
+//
+// # Shapes
+//
+// n rows (examples or tokens), d activation width, k classes or concept columns, r directions, v vocabulary, t tokens.
+// Activations x are [n, d]; labels y are [n] with classes 0..k-1, in binary methods 1 for the concept; concept columns z
+// are [n, k]. Inputs are never modified and never kept.
+//
+// # Errors
+//
+// Every input is checked for shape, NaN and Inf, and labels for classes. Errors wrap ErrShape, ErrNotFinite, ErrClasses,
+// ErrSingular, ErrArgument, ErrNotConverged or a context's error.
+//
+// # References
+//
+//   - Kim et al., arXiv:1711.11279 (CAV, TCAV).
+//   - Zou et al., arXiv:2310.01405 (RepE). Rimsky et al., arXiv:2312.06681 (CAA). Marks and Tegmark, arXiv:2310.06824
+//     (mass-mean probes).
+//   - Belrose et al., arXiv:2306.03819 (LEACE). Ravfogel et al., arXiv:2004.07667 (INLP). Shao et al., arXiv:2203.07893
+//     (SAL). Álvarez-Esteban et al., arXiv:1511.05355 (barycentres). Bodnar et al., arXiv:1308.2608 (shrinkage).
+//   - Lee and Seung, NIPS 2000 (multiplicative updates). Jansen, Computer Physics Communications 117, 1999; Saltelli
+//     et al., Computer Physics Communications 181, 2010 (Sobol indices). Fel et al., arXiv:2211.10154 (CRAFT).
+//   - Hong et al., arXiv:2406.11614 (ConceptVectors).
+package vectors
