@@ -40,6 +40,8 @@ type Ablation struct {
 	After    stats.Interval `json:"after"`    // of the same probe without the latents
 	Refit    stats.Interval `json:"refit"`    // of a probe that is fitted again without the latents
 	Rows     []AblationRow  `json:"rows"`
+	// Check is the largest difference of a coordinate of the concept's embeddings between the two ways to ablate.
+	Check float64 `json:"check"`
 }
 
 // Panel is the texts on which everything is compared.
@@ -60,7 +62,8 @@ type Range struct{ From, To int }
 // AblateInput is what Ablate needs besides the panel.
 type AblateInput struct {
 	Tail   *Tail
-	SAE    *Spliced
+	SAE    *sae.SAE
+	Edit   *Spliced // the same, for the check
 	Train  *Part
 	Held   *Part
 	Base   []float32   // embeddings of the training sentences in the untouched encoder
@@ -74,6 +77,11 @@ type AblateInput struct {
 // Ablate holds the chosen latents at zero in the encoder, with the reconstruction error kept, so that nothing else
 // changes, and compares the sentence embeddings with those of the untouched encoder. The same is done with random latents
 // that are as often active, in the corpus or in the concept's own sentences.
+//
+// With the error kept, latents S at zero turn the residual stream x into x - sum_{j in S} f_j(x) W_dec[j]. That is
+// computed here from the latents, and the blocks after the site run on from it: exact where none of S is active, and
+// several times faster than encoding in the graph. For the concept's own sentences it is held against the run-time edit
+// of the graph (Edit.Off), and the largest difference is part of the result.
 func Ablate(ctx context.Context, panel *Panel, in AblateInput) (*Ablation, error) {
 	a := &ablation{ctx: ctx, panel: panel, in: in, w: in.Tail.Width()}
 	a.probe = fitMean(in.Base, a.w, in.Train.Positive)
@@ -93,6 +101,9 @@ func Ablate(ctx context.Context, panel *Panel, in AblateInput) (*Ablation, error
 		return nil, err
 	}
 	if out.Refit, err = a.refit(after); err != nil {
+		return nil, err
+	}
+	if out.Check, err = a.check(after); err != nil {
 		return nil, err
 	}
 	here := latentFeatures(in.Train.Texts, in.Lat, len(panel.Density))
@@ -173,28 +184,66 @@ func (a *ablation) measure(off []int32) (e effect, after []float32, err error) {
 	return e, after, nil
 }
 
-// without returns the embeddings with latents at zero. Texts in which none of them is active are those of base: there the
-// edit changes nothing.
+// without returns the embeddings with latents at zero. Texts in which none of them is active are those of base.
 func (a *ablation) without(texts *Texts, lat sae.Latents, base []float32, off []int32, touched *[]float64) ([]float32, error) {
 	out := slices.Clone(base)
-	hit := make([]float64, texts.Len())
+	patched := &Texts{Width: texts.Width, Start: []int{0}}
 	var which []int
+	hit := make([]float64, texts.Len())
 	for i := range hit {
-		if anyActive(texts, lat, i, off) {
-			hit[i] = 1
-			which = append(which, i)
+		if !anyActive(texts, lat, i, off) {
+			continue
 		}
+		hit[i] = 1
+		which = append(which, i)
+		patched.X = append(patched.X, texts.Rows(i)...)
+		patched.Start = append(patched.Start, len(patched.X)/texts.Width)
+		remove(patched.Rows(len(which)-1), a.in.SAE, lat.Slice(texts.Start[i], texts.Start[i+1]), off)
 	}
 	if touched != nil {
 		*touched = hit
 	}
-	got, err := a.in.Tail.Embed(a.ctx, texts, which, Edit{SAE: a.in.SAE, Off: off, KeepError: true}, nil)
+	got, err := a.in.Tail.Embed(a.ctx, patched, upTo(len(which)), Edit{}, nil)
+	if err != nil {
+		return nil, err
+	}
 	for at, i := range which {
-		if err == nil {
-			copy(out[i*a.w:(i+1)*a.w], got[at*a.w:(at+1)*a.w])
+		copy(out[i*a.w:(i+1)*a.w], got[at*a.w:(at+1)*a.w])
+	}
+	return out, nil
+}
+
+// remove subtracts from rows x [n, d] what the given latents write.
+func remove(x []float32, s *sae.SAE, lat sae.Latents, off []int32) {
+	d := s.DIn
+	for r := range lat.Rows() {
+		index, value := lat.Row(r)
+		for j, v := range value {
+			if v <= 0 || !slices.Contains(off, index[j]) {
+				continue
+			}
+			for c, w := range s.Decoder(int(index[j])) {
+				x[r*d+c] -= v * w
+			}
 		}
 	}
-	return out, err
+}
+
+// check holds the embeddings of the concept's own texts without the chosen latents against those of the graph's edit.
+func (a *ablation) check(after []float32) (float64, error) {
+	own := make([]int, 0, a.to-a.from)
+	for i := a.from; i < a.to; i++ {
+		own = append(own, i)
+	}
+	got, err := a.in.Tail.Embed(a.ctx, a.panel.Texts, own, Edit{SAE: a.in.Edit, Off: a.in.Chosen, KeepError: true}, nil)
+	if err != nil {
+		return 0, err
+	}
+	worst := 0.0
+	for i, v := range got {
+		worst = max(worst, math.Abs(float64(v)-float64(after[i])))
+	}
+	return worst, nil
 }
 
 // anyActive tells whether one of the latents is active on a token of text i.

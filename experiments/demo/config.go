@@ -56,9 +56,9 @@ func DefaultConfig() Config {
 	c := Config{
 		Name: "demo", Seed: 1, Model: "minilm", Site: "blocks.3.hook_resid_pre", SAE: sae.DefaultConfig(),
 		Text:   TextConfig{HeldOut: 0.1, MaxLength: 64, DType: "float32", TrainPairs: 200, HeldOutPairs: 40, HeldOutShare: 0.25},
-		Splice: SpliceConfig{Documents: 400, Neighbours: 10},
+		Splice: SpliceConfig{Documents: 250, Neighbours: 10},
 		Detect: DetectConfig{Latents: 5, Shuffles: 200},
-		Ablate: AblateConfig{Random: 5},
+		Ablate: AblateConfig{Random: 3},
 	}
 	c.SAE.Engine = sae.EngineHybrid
 	return c

@@ -24,22 +24,21 @@ func (p *prepared) readParts() error {
 	return nil
 }
 
-// buckets are two padded lengths: that of the longest concept sentence, rounded up, and that of the longest text.
+// buckets are the padded lengths: a third and a half of the longest text, and all of it, in multiples of 8.
 func (p *prepared) buckets() []int {
 	const multiple = 8
-	short := 0
-	for _, parts := range []map[string]*Part{p.train, p.held} {
-		for _, part := range parts {
-			for i := range part.Texts.Len() {
-				short = max(short, part.Texts.Start[i+1]-part.Texts.Start[i])
-			}
+	longest := 0
+	for _, n := range p.acts.place {
+		longest = max(longest, int(n[1]))
+	}
+	var out []int
+	for _, part := range []int{3, 2, 1} {
+		n := (longest/part + multiple - 1) / multiple * multiple
+		if len(out) == 0 || n > out[len(out)-1] {
+			out = append(out, n)
 		}
 	}
-	short = (short + multiple - 1) / multiple * multiple
-	if short >= p.cfg.Text.MaxLength {
-		return []int{p.cfg.Text.MaxLength}
-	}
-	return []int{short, p.cfg.Text.MaxLength}
+	return out
 }
 
 // makePanel puts together the held-out sentences of all concepts and a sample of the held-out documents that are whole
@@ -167,7 +166,7 @@ func (p *prepared) ablateOne(ctx context.Context, d *Detection, spliced *Spliced
 		return nil, err
 	}
 	return Ablate(ctx, p.panel, AblateInput{
-		Tail: p.tail, SAE: spliced, Train: train, Held: p.held[d.Concept], Base: base, Lat: lat,
+		Tail: p.tail, SAE: p.trained, Edit: spliced, Train: train, Held: p.held[d.Concept], Base: base, Lat: lat,
 		Chosen: d.Chosen(), Draws: p.cfg.Ablate.Random, Seed: p.cfg.Seed, Done: bar.Add,
 	})
 }

@@ -105,7 +105,7 @@ func (r *Result) autoencoder(cfg *Config, tokens, fvu []float64) report.Section 
 		},
 		report.Histogram{
 			Title:  fmt.Sprintf("How often latents are active: %d latents with any activity on %d held-out tokens", len(logs), r.SAE.Rows),
-			XLabel: "log10 of the share of tokens", Values: logs,
+			XLabel: "log10 of the share of tokens on which a latent is active", Values: logs,
 		},
 	}}
 }
@@ -118,7 +118,7 @@ func (r *Result) spliced(cfg *Config) report.Section {
 			{Name: "neighbours kept", Doc: "share of a text's nearest neighbours that stay"},
 		},
 	}
-	bar := report.Bar{Title: fmt.Sprintf("Neighbours kept, with 95 %% intervals; n = %d texts", r.Splice.Texts), YLabel: fmt.Sprintf("share of %d neighbours", r.Splice.Neighbours)}
+	bar := report.Bar{Title: fmt.Sprintf("Neighbours kept, with 95 %% intervals; n = %d texts", r.Splice.Texts), XLabel: "residual stream replaced by", YLabel: fmt.Sprintf("share of %d neighbours", r.Splice.Neighbours)}
 	for _, row := range r.Splice.Rows {
 		t.Rows = append(t.Rows, []any{row.Condition, cell(row.Cosine), cell(row.Agreement)})
 		bar.Labels, bar.Values = append(bar.Labels, row.Condition), append(bar.Values, row.Agreement.Value)
@@ -143,7 +143,7 @@ func (r *Result) detected(cfg *Config) report.Section {
 			{Name: ControlWord, Doc: "AUC of the best token; held-out words are new, so that it can only use the template"},
 		},
 	}
-	bar := report.Bar{Title: "AUC of the best latent on held-out words and templates, 95 % intervals over words; 0.5 is chance", YLabel: "AUC"}
+	bar := report.Bar{Title: "AUC of the best latent on held-out words and templates, 95 % intervals over words; 0.5 is chance", XLabel: "concept", YLabel: "AUC"}
 	for _, d := range r.Concepts {
 		best := d.Latents[0]
 		t.Rows = append(t.Rows, []any{
@@ -193,7 +193,7 @@ func (r *Result) ablated(cfg *Config) report.Section {
 			{Name: "rest: neighbours kept"}, {Name: "rest: touched", Doc: "share of the other texts in which one of the latents is active"},
 		},
 	}
-	bar := report.Bar{Title: "How far the concept's sentences move to the other side of the probe, 95 % intervals over words", YLabel: "share of the way"}
+	bar := report.Bar{Title: "How far the concept's sentences move to the other side of the probe, 95 % intervals over words", XLabel: "concept", YLabel: "share of the way"}
 	for _, a := range r.Ablations {
 		before.Rows = append(before.Rows, []any{a.Concept, cell(a.Accuracy), cell(a.After), cell(a.Refit)})
 		for _, s := range a.Rows {
