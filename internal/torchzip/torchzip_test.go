@@ -403,6 +403,30 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestMoreItems: entries beside the tensors.
+func TestMoreItems(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ae.pt")
+	more := []Item{{"activation", "TopK"}, {"state", []Item{{"k", -6}, {"name", "ReLU"}}}}
+	if err := Write(path, "ae", sample()[:1], more...); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := plainTree(f.Root()).(map[string]any)
+	delete(got, "b_dec")
+	if want := map[string]any{"activation": "TopK", "state": map[string]any{"k": -6.0, "name": "ReLU"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("entries are %v, want %v", got, want)
+	}
+	for name, bad := range map[string]Item{"type": {"a", 1.5}, "nested": {"a", []Item{{"b", nil}}}, "size": {"a", 1 << 40}} {
+		if err := Write(path, "ae", nil, bad); err == nil {
+			t.Errorf("%s: written", name)
+		}
+	}
+}
+
 // TestTorchReads loads a written file with torch.load(weights_only=True), where python3 has torch.
 func TestTorchReads(t *testing.T) {
 	python := "python3"

@@ -21,10 +21,11 @@ var torchClasses = map[string]string{
 }
 
 // Write writes a state_dict, an ordered dictionary of contiguous tensors, as torch.save would, replacing path
-// atomically; name is the archive's folder, which torch takes from the file's name. torch.load reads it with
-// weights_only=True. Equal input gives equal bytes.
-func Write(path, name string, tensors []safetensors.Tensor) error {
-	code, err := stateDict(tensors)
+// atomically; name is the archive's folder, which torch takes from the file's name. more are further entries, whose
+// values are string, int or []Item, a nested dictionary. torch.load reads the file with weights_only=True. Equal input
+// gives equal bytes.
+func Write(path, name string, tensors []safetensors.Tensor, more ...Item) error {
+	code, err := stateDict(tensors, more)
 	if err != nil {
 		return fmt.Errorf("torchzip: %s was not written: %w", path, err)
 	}
@@ -89,8 +90,9 @@ func (m member) write(z *zip.Writer, at *counter) error {
 	return err
 }
 
-// stateDict returns the pickle of an ordered dictionary of the tensors, whose storages are numbered in order.
-func stateDict(tensors []safetensors.Tensor) ([]byte, error) {
+// stateDict returns the pickle of an ordered dictionary of the tensors, whose storages are numbered in order, and
+// of more.
+func stateDict(tensors []safetensors.Tensor, more []Item) ([]byte, error) {
 	p := pickle{opProto, 2}
 	p.name("collections", "OrderedDict")
 	p = append(p, opEmptyTuple, opReduce, opMark)
@@ -134,6 +136,9 @@ func stateDict(tensors []safetensors.Tensor) ([]byte, error) {
 		p.name("collections", "OrderedDict")
 		p = append(p, opEmptyTuple, opReduce, opTuple, opReduce)
 	}
+	if err := p.items(more); err != nil {
+		return nil, err
+	}
 	return append(p, opSetItems, opStop), nil
 }
 
@@ -160,4 +165,30 @@ func (p *pickle) ints(values []int) {
 		p.int(v)
 	}
 	*p = append(*p, opTuple)
+}
+
+// items appends keys and values.
+func (p *pickle) items(items []Item) error {
+	for _, item := range items {
+		for _, v := range []any{item.Key, item.Value} {
+			switch v := v.(type) {
+			case string:
+				p.text(v)
+			case int:
+				if v < math.MinInt32 || v > math.MaxInt32 {
+					return fmt.Errorf("entry %v is %d, beyond 32 bits", item.Key, v)
+				}
+				p.int(v)
+			case []Item:
+				*p = append(*p, opEmptyDict, opMark)
+				if err := p.items(v); err != nil {
+					return err
+				}
+				*p = append(*p, opSetItems)
+			default:
+				return fmt.Errorf("entry %v is a %T; text, int and []Item are written", item.Key, v)
+			}
+		}
+	}
+	return nil
 }

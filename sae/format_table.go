@@ -1,0 +1,148 @@
+package sae
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The formats in which SAEs are exchanged.
+const (
+	FormatSAELens            = "saelens"             // cfg.json and sae_weights.safetensors
+	FormatSparsify           = "sparsify"            // EleutherAI/sparsify: cfg.json and sae.safetensors
+	FormatDictionaryLearning = "dictionary_learning" // saprmarks/dictionary_learning: config.json and ae.pt
+	FormatGemmaScope         = "gemma_scope"         // params.npz; read only
+	FormatOpenAI             = "openai"              // openai/sparse_autoencoder: one .pt file
+)
+
+// format is one row of the table of formats.
+type format struct {
+	name  string
+	marks string // the files that tell it, for messages
+	// is tells whether path, a folder unless file, is of the format.
+	is   func(path string, folder bool) bool
+	read func(path string) (*SAE, error)
+	// write writes the SAE and returns what changed in its form, in sentences. Nil: read only.
+	write func(s *SAE, path string) ([]string, error)
+}
+
+// formats is the table; the first that matches a path is its format.
+func formats() []format {
+	has := func(names ...string) func(string, bool) bool {
+		return func(path string, folder bool) bool {
+			for _, name := range names {
+				if _, err := os.Stat(filepath.Join(path, name)); !folder || err != nil {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	one := func(suffix, inside string) func(string, bool) bool {
+		return func(path string, folder bool) bool {
+			if folder {
+				return inside != "" && has(inside)(path, true)
+			}
+			return strings.HasSuffix(path, suffix)
+		}
+	}
+	return []format{
+		{FormatSAELens, configFile + " and " + weightsFile, has(configFile, weightsFile), Load, writeSAELens},
+		{FormatSparsify, configFile + " and " + sparsifyWeights, has(configFile, sparsifyWeights), readSparsify, writeSparsify},
+		{FormatDictionaryLearning, dictionaryConfig + " and " + dictionaryWeights, has(dictionaryConfig, dictionaryWeights), readDictionaryLearning, writeDictionaryLearning},
+		{FormatGemmaScope, gemmaScopeWeights, one(".npz", gemmaScopeWeights), readGemmaScope, nil},
+		{FormatOpenAI, "one .pt file", one(".pt", ""), readOpenAI, writeOpenAI},
+	}
+}
+
+// Formats returns the names of the formats that [Read] understands and whether [SAE.Write] writes each.
+func Formats() (names []string, writes []bool) {
+	for _, f := range formats() {
+		names, writes = append(names, f.name), append(writes, f.write != nil)
+	}
+	return names, writes
+}
+
+// DetectFormat tells by its files which format the folder or file at path has.
+func DetectFormat(path string) (string, error) {
+	f, err := detect(path)
+	return f.name, err
+}
+
+func detect(path string) (format, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return format{}, fmt.Errorf("sae: %w; name a folder or file with an SAE", err)
+	}
+	var want []string
+	for _, f := range formats() {
+		if f.is(path, info.IsDir()) {
+			return f, nil
+		}
+		want = append(want, fmt.Sprintf("%s (%s)", f.name, f.marks))
+	}
+	if other := otherFormat(path); other != "" {
+		return format{}, fmt.Errorf("sae: %s holds %s", path, other)
+	}
+	return format{}, fmt.Errorf("sae: %s has the files of no format: want %s; name the innermost folder", path, strings.Join(want, ", "))
+}
+
+// otherFormat names known layouts that hold no single SAE, with what to do.
+func otherFormat(path string) string {
+	for file, what := range map[string]string{
+		"hyperparams.json":  "an SAE of Llama Scope, which loupe does not read; convert it to SAELens's format with sae-lens",
+		"trainer_0":         "several SAEs of dictionary_learning; name one of the folders trainer_N",
+		"model.safetensors": "a model or a crosscoder, which loupe reads as tensors only",
+		"state.pt":          "a training run of sparsify; name the folder of one hookpoint in it",
+	} {
+		if _, err := os.Stat(filepath.Join(path, file)); err == nil {
+			return what
+		}
+	}
+	return ""
+}
+
+// Read reads the SAE at path in any of the [Formats] and returns the format's name. Its Encode and Decode give what the
+// tool of the format gives.
+func Read(path string) (*SAE, string, error) {
+	f, err := detect(path)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := f.read(path)
+	return s, f.name, err
+}
+
+// Write writes the SAE to path in a format, for the tool that the format belongs to. An SAE that the tool cannot
+// express is an error; where only its form has to change, the function stays the same up to rounding and the returned
+// notes say what changed.
+func (s *SAE) Write(path, name string) (notes []string, err error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	var can []string
+	for _, f := range formats() {
+		if f.name == name && f.write != nil {
+			notes, err := f.write(s, path)
+			if err != nil {
+				return nil, fmt.Errorf("sae: write %s as %s: %w", path, name, err)
+			}
+			return notes, nil
+		}
+		if f.write != nil {
+			can = append(can, f.name)
+		}
+	}
+	return nil, fmt.Errorf("sae: format %q is not written; written: %s", name, strings.Join(can, ", "))
+}
+
+// writeSAELens writes SAELens's folder, and notes what sae-lens itself does not read.
+func writeSAELens(s *SAE, path string) ([]string, error) {
+	var notes []string
+	switch s.Arch {
+	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchGroupMax, ArchAbsTopK:
+		notes = []string{fmt.Sprintf("sae-lens itself does not read the architecture %s; loupe does", s.Arch)}
+	}
+	return notes, s.save(path, nil)
+}
