@@ -51,9 +51,15 @@ func (c *ControlVector) encodeGGUF() []byte {
 	layers := c.Layers()
 	b := append([]byte("GGUF"), order.AppendUint32(nil, ggufVersion)...)
 	b = order.AppendUint64(b, uint64(len(layers)))
-	b = order.AppendUint64(b, 3)
+	keys := uint64(3)
+	if c.ModelHint == "" { // gguf's writer leaves out a key whose text is empty
+		keys--
+	}
+	b = order.AppendUint64(b, keys)
 	b = text(order.AppendUint32(text(b, "general.architecture"), ggufString), ggufArchitecture)
-	b = text(order.AppendUint32(text(b, ggufModelHint), ggufString), c.ModelHint)
+	if c.ModelHint != "" {
+		b = text(order.AppendUint32(text(b, ggufModelHint), ggufString), c.ModelHint)
+	}
 	b = order.AppendUint32(order.AppendUint32(text(b, ggufLayerCount), ggufUint32), uint32(len(layers)))
 	offset := 0
 	for _, l := range layers {
