@@ -2,7 +2,6 @@ package sae
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -162,13 +161,7 @@ func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig
 		if v := s(all); sameForEach(s, len(texts)) { // one text, or texts on which nothing differs
 			return stats.Interval{Value: v, Low: v, High: v, Level: boot.Level, N: len(texts)}, nil
 		}
-		b, err := stats.Bootstrap(ctx, len(texts), s, boot)
-		if errors.Is(err, stats.ErrDegenerate) { // BCa where all that varies is rounding
-			plain := boot
-			plain.Method = stats.Percentile
-			b, err = stats.Bootstrap(ctx, len(texts), s, plain)
-		}
-		return b.Interval, err
+		return bootstrapOver(ctx, len(texts), s, boot)
 	}
 	r.CleanCE = ce(0)(all)
 	for v := 1; v < len(variants); v++ {
