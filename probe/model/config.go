@@ -225,14 +225,18 @@ func (c *config) object(key string) (*config, bool) {
 
 // act maps the activation names of config.json to loupe's.
 func (c *config) act(fallback string, keys ...string) string {
-	name := c.string(fallback, keys...)
+	return c.actNamed(keys[0], c.string(fallback, keys...))
+}
+
+// actNamed is act for a name found under key.
+func (c *config) actNamed(key, name string) string {
 	known := map[string]string{
 		"gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
 		"gelu_accurate": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu", "swish": "silu",
 	}
 	act, ok := known[name]
 	if !ok {
-		c.unsupported("key %q: activation %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu are)", keys[0], name)
+		c.unsupported("key %q: activation %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, quick_gelu, relu, silu are)", key, name)
 	}
 	return act
 }

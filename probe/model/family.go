@@ -49,6 +49,9 @@ func Families() []string {
 // findFamily returns the family of a config.json.
 func findFamily(c *config) (family, error) {
 	name := c.string("", "model_type")
+	if c.err != nil {
+		return family{}, c.err
+	}
 	if name == "" {
 		return family{}, fmt.Errorf("model: %s has no model_type; loupe reads Hugging Face model folders", c.path)
 	}

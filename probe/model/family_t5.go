@@ -23,8 +23,7 @@ func t5Family() family {
 			if gated && act == "gelu" {
 				act = "gelu_new" // what T5 v1.1 calls gated-gelu
 			}
-			c.values["feed_forward_act"] = act
-			s.Act = c.act("relu", "feed_forward_act")
+			s.Act = c.actNamed("feed_forward_proj", act)
 			return s
 		},
 		sources: func(s *Spec) map[string]source {

@@ -17,6 +17,9 @@ const (
 
 // validate refuses what no model has or what the graph code does not compute.
 func (s *Spec) validate() error {
+	if s.Positions == PosLearned && (s.PosRows < 1 || s.PosRows > maxRows || s.MaxPos < 1) {
+		return fmt.Errorf("a table of %d positions leaves %d for text", s.PosRows, s.MaxPos)
+	}
 	for _, x := range []struct {
 		what          string
 		n, least, max int
@@ -33,8 +36,6 @@ func (s *Spec) validate() error {
 	switch {
 	case s.Heads%s.KVHeads != 0:
 		return fmt.Errorf("%d attention heads cannot share %d key/value heads", s.Heads, s.KVHeads)
-	case s.Positions == PosLearned && (s.PosRows < 1 || s.PosRows > maxRows || s.MaxPos < 1):
-		return fmt.Errorf("a table of %d positions leaves %d for text", s.PosRows, s.MaxPos)
 	case !(s.NormEps >= 0 && s.NormEps < 1):
 		return fmt.Errorf("the norms' epsilon is %g; it must be from 0 to 1", s.NormEps)
 	case !(s.AttnScale > 0) || math.IsInf(s.AttnScale, 0):
