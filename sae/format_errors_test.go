@@ -1,0 +1,443 @@
+package sae
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"loupe/internal/npy"
+	"loupe/internal/safetensors"
+	"loupe/internal/torchzip"
+)
+
+// exchangeSAE is a small SAE of an architecture with random weights.
+func exchangeSAE(t testing.TB, arch string, d, f int) *SAE {
+	t.Helper()
+	s := &SAE{Arch: arch, DIn: d, DSAE: f, K: 4, Normalize: NormalizeNone, Metadata: map[string]any{"model_name": "tiny", "hook_name": "blocks.3.hook_resid_post"}}
+	a, err := architectureOf(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !a.usesK {
+		s.K = 0
+	}
+	s.ApplyBDecToInput = !a.transcoder
+	for i, slot := range a.tensors(s) {
+		n := 1
+		for _, d := range slot.shape {
+			n *= d
+		}
+		*slot.at = normals(uint64(i+7), n)
+		scaleBy(*slot.at, 0.3)
+	}
+	for i, v := range s.Threshold {
+		s.Threshold[i] = max(v, -v)
+	}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestAdapted: every change of form that writing makes keeps the function.
+func TestAdapted(t *testing.T) {
+	x := normals(3, 40*8)
+	for _, arch := range []string{ArchStandard, ArchGated, ArchTopK, ArchJumpReLU, ArchGroupMax} {
+		for _, subtract := range []bool{false, true} {
+			s := exchangeSAE(t, arch, 8, 32)
+			s.ApplyBDecToInput = !subtract
+			s.RescaleByDecoder = arch == ArchTopK
+			want, wantRecon, err := s.Reconstruct(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, notes, err := s.adapted(subtract)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.ApplyBDecToInput != subtract || c.RescaleByDecoder || len(notes) == 0 {
+				t.Errorf("%s: b_dec subtracted %v, rescaled %v, notes %v", arch, c.ApplyBDecToInput, c.RescaleByDecoder, notes)
+			}
+			got, recon, err := c.Reconstruct(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nearly(t, arch+" activations", denseLatents(got, 32), denseLatents(want, 32), 1e-5, 1e-5)
+			nearly(t, arch+" reconstruction", recon, wantRecon, 1e-5, 1e-5)
+		}
+	}
+	s := exchangeSAE(t, ArchTopK, 8, 32)
+	s.Normalize = normalizeLayerNorm
+	if _, err := s.Write(filepath.Join(t.TempDir(), "x"), FormatSparsify); err == nil || !strings.Contains(err.Error(), "layer_norm") {
+		t.Errorf("a normalised SAE was written as sparsify: %v", err)
+	}
+}
+
+// TestFormatsRefuse: what a tool cannot express is refused with its name, and written by those that can.
+func TestFormatsRefuse(t *testing.T) {
+	can := map[string][]string{
+		FormatSparsify:           {ArchTopK, ArchGroupMax, ArchTopKTranscoder, ArchTopKSkipTranscoder},
+		FormatDictionaryLearning: {ArchStandard, ArchGated, ArchTopK, ArchJumpReLU},
+		FormatOpenAI:             {ArchStandard},
+		FormatGemmaScope:         {},
+		"other":                  {},
+	}
+	for format, archs := range can {
+		for _, arch := range Architectures() {
+			if arch == ArchTemporal || arch == ArchMatchingPursuit {
+				continue
+			}
+			path := filepath.Join(t.TempDir(), "out.pt")
+			_, err := exchangeSAE(t, arch, 8, 32).Write(path, format)
+			if ok := slices.Contains(archs, arch); (err == nil) != ok {
+				t.Errorf("%s as %s: %v", arch, format, err)
+			}
+			if _, statErr := os.Stat(path); err != nil && statErr == nil {
+				t.Errorf("%s as %s: refused, but something was written", arch, format)
+			}
+		}
+	}
+}
+
+// TestGemmaScope: the arrays of params.npz, in folders of the published names.
+func TestGemmaScope(t *testing.T) {
+	s := exchangeSAE(t, ArchJumpReLU, 8, 32)
+	s.ApplyBDecToInput = false
+	arrays := map[string]*npy.Array{
+		"W_enc": npy.F32([]int{8, 32}, s.WEnc), "W_dec": npy.F32([]int{32, 8}, s.WDec), "b_enc": npy.F32([]int{32}, s.BEnc),
+		"b_dec": npy.F32([]int{8}, s.BDec), "threshold": npy.F32([]int{32}, s.Threshold),
+	}
+	x := normals(5, 10*8)
+	want, recon, err := s.Reconstruct(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, hook := range map[string]string{
+		"/google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71/params.npz":        "blocks.20.hook_resid_post",
+		"/google/gemma-scope-9b-it-mlp/layer_3/width_16k/average_l0_71/params.npz":         "blocks.3.hook_mlp_out",
+		"/google/gemma-scope-2b-pt-att/layer_3/width_16k/average_l0_71/params.npz":         "blocks.3.attn.hook_z",
+		"/google/gemma-scope-2b-pt-transcoders/layer_3/width_16k/average_l0_71/params.npz": "blocks.3.ln2.hook_normalized",
+		"/google/gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6/params.npz":         "hook_embed",
+		"/somewhere/params.npz": "",
+	} {
+		got, err := fromGemmaScope(foreignArchive(arrays), where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if name, _ := got.Metadata["hook_name"].(string); name != hook {
+			t.Errorf("%s: hook_name is %q, want %q", where, name, hook)
+		}
+		in, scale := slices.Clone(x), float32(1)
+		if hook == "hook_embed" { // trained on embeddings times sqrt(d): W_enc / sqrt(d) sees them as they are
+			scale = float32(math.Sqrt(8))
+			scaleBy(in, scale)
+		}
+		lat, out, err := got.Reconstruct(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nearly(t, where+" activations", denseLatents(lat, 32), denseLatents(want, 32), 1e-5, 1e-5)
+		if scale == 1 {
+			nearly(t, where+" reconstruction", out, recon, 1e-5, 1e-5)
+		}
+	}
+	for name, c := range map[string]struct {
+		edit func(map[string]*npy.Array)
+		want string
+	}{
+		"missing": {func(a map[string]*npy.Array) { delete(a, "threshold") }, "threshold is missing"},
+		"shape":   {func(a map[string]*npy.Array) { a["b_enc"] = npy.F32([]int{8}, make([]float32, 8)) }, "b_enc has shape [8], want [32]"},
+		"more":    {func(a map[string]*npy.Array) { a["affine_skip"] = a["b_dec"] }, "affine_skip is not one"},
+		"not finite": {func(a map[string]*npy.Array) {
+			a["b_dec"] = npy.F32([]int{8}, []float32{0, float32(math.NaN()), 0, 0, 0, 0, 0, 0})
+		}, "element 1 of tensor b_dec is NaN"},
+		"not numbers": {func(a map[string]*npy.Array) { a["b_dec"] = npy.I64([]int{8}, make([]int64, 8)) }, "b_dec"},
+		"scalar":      {func(a map[string]*npy.Array) { a["W_enc"] = npy.F32(nil, []float32{1}) }, "want a matrix"},
+	} {
+		broken := maps.Clone(arrays)
+		c.edit(broken)
+		if _, err := fromGemmaScope(foreignArchive(broken), "/x/params.npz"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+// TestOpenAI: written and read again, with and without layer norm, and what is refused.
+func TestOpenAI(t *testing.T) {
+	x := normals(5, 10*8)
+	for _, arch := range []string{ArchStandard, ArchTopK} {
+		s := exchangeSAE(t, arch, 8, 32)
+		if arch == ArchTopK {
+			s.Normalize = normalizeLayerNorm
+		}
+		path := filepath.Join(t.TempDir(), "ae.pt")
+		if notes, err := s.Write(path, FormatOpenAI); err != nil || len(notes) > 0 {
+			t.Fatal(notes, err)
+		}
+		got, format, err := Read(path)
+		if err != nil || format != FormatOpenAI {
+			t.Fatal(format, err)
+		}
+		if got.Arch != arch || got.K != s.K || got.Normalize != s.Normalize || !got.ApplyBDecToInput {
+			t.Errorf("%s was read as %+v", arch, got)
+		}
+		for name, pair := range map[string][2][]float32{"W_enc": {got.WEnc, s.WEnc}, "W_dec": {got.WDec, s.WDec}, "b_enc": {got.BEnc, s.BEnc}, "b_dec": {got.BDec, s.BDec}} {
+			if !slices.Equal(pair[0], pair[1]) {
+				t.Errorf("%s: %s differs", arch, name)
+			}
+		}
+	}
+	// By hand: the layer norm of the tool is (x - mean) / (std + 1e-5) with n - 1, and undone at the output.
+	s := exchangeSAE(t, ArchTopK, 8, 32)
+	s.Normalize = normalizeLayerNorm
+	got, _, err := s.Reconstruct(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := x[:8]
+	var mean, variance float64
+	for _, v := range row {
+		mean += float64(v) / 8
+	}
+	for _, v := range row {
+		variance += (float64(v) - mean) * (float64(v) - mean) / 7
+	}
+	index, value := got.Row(0)
+	for j, i := range index {
+		h := float64(s.BEnc[i])
+		for q, v := range row {
+			h += ((float64(v)-mean)/(math.Sqrt(variance)+1e-5) - float64(s.BDec[q])) * float64(s.WEnc[q*32+int(i)])
+		}
+		if math.Abs(h-float64(value[j])) > 1e-5 {
+			t.Errorf("latent %d is %v, want %v", i, value[j], h)
+		}
+	}
+
+	crosscoder := filepath.Join(t.TempDir(), "cc.pt")
+	err = torchzip.Write(crosscoder, "cc", []safetensors.Tensor{safetensors.F32("W_enc", []int{2, 4, 8}, make([]float32, 64))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Read(crosscoder); err == nil || !strings.Contains(err.Error(), "a crosscoder of 2 sites") {
+		t.Errorf("a crosscoder: %v", err)
+	}
+}
+
+// editJSON changes a JSON file.
+func editJSON(t *testing.T, path string, edit func(map[string]any)) {
+	t.Helper()
+	c, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(c)
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func setKey(key string, v any) func(map[string]any) { return func(c map[string]any) { c[key] = v } }
+
+// cut halves a file.
+func cut(t *testing.T, path string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw[:len(raw)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBadSparsify(t *testing.T) {
+	cfg := func(edit func(map[string]any)) func(*testing.T, string) {
+		return func(t *testing.T, dir string) { editJSON(t, filepath.Join(dir, configFile), edit) }
+	}
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, dir string)
+		want  string
+	}{
+		"no d_in":            {cfg(func(c map[string]any) { delete(c, "d_in") }), "d_in is missing"},
+		"d_in as text":       {cfg(setKey("d_in", "8")), "cannot unmarshal"},
+		"other d_in":         {cfg(setKey("d_in", 9)), "encoder.weight has shape [32 8], want [32 9]"},
+		"huge":               {cfg(setKey("num_latents", 1<<40)), "products below 2^31"},
+		"k of 0":             {cfg(setKey("k", 0)), "k is 0"},
+		"k above F":          {cfg(setKey("k", 33)), "k is 33"},
+		"activation":         {cfg(setKey("activation", "relu")), `activation "relu"`},
+		"signed":             {cfg(setKey("signed", true)), "signed"},
+		"groups":             {cfg(func(c map[string]any) { c["activation"], c["k"] = "groupmax", 5 }), "does not divide"},
+		"groupmax transcode": {cfg(func(c map[string]any) { c["activation"], c["transcode"] = "groupmax", true }), "groupmax is supported for autoencoders"},
+		"no width":           {cfg(func(c map[string]any) { c["num_latents"], c["expansion_factor"] = 0, 0 }), "one of them must be positive"},
+		"skip without":       {cfg(setKey("skip_connection", true)), "W_skip is missing"},
+		"cut weights":        {func(t *testing.T, dir string) { cut(t, filepath.Join(dir, sparsifyWeights)) }, sparsifyWeights},
+		"cut config":         {func(t *testing.T, dir string) { cut(t, filepath.Join(dir, configFile)) }, configFile},
+		"list as config": {func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, configFile), []byte("[1]"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "cannot unmarshal array"},
+		"huge config": {func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, configFile), make([]byte, maxConfig+1), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "above the limit"},
+		"no weights": {func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, sparsifyWeights)) }, "the files of no format"},
+	} {
+		dir := filepath.Join(t.TempDir(), "layers.3")
+		if _, err := exchangeSAE(t, ArchTopK, 8, 32).Write(dir, FormatSparsify); err != nil {
+			t.Fatal(err)
+		}
+		if s, _, err := Read(dir); err != nil || s.Metadata["hook_name"] != "blocks.3.hook_resid_post" {
+			t.Fatalf("before: %v", err)
+		}
+		c.spoil(t, dir)
+		if _, _, err := Read(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+func TestBadDictionaryLearning(t *testing.T) {
+	trainer := func(key string, v any) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			editJSON(t, filepath.Join(dir, dictionaryConfig), func(c map[string]any) { c["trainer"].(map[string]any)[key] = v })
+		}
+	}
+	weights := func(edit func([]safetensors.Tensor) []safetensors.Tensor) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			tensors, err := exchangeSAE(t, ArchTopK, 8, 32).dictionaryTensors(classTopK, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := torchzip.Write(filepath.Join(dir, dictionaryWeights), "ae", edit(tensors)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	replace := func(tensor safetensors.Tensor) func(*testing.T, string) {
+		return weights(func(all []safetensors.Tensor) []safetensors.Tensor {
+			return append(slices.DeleteFunc(all, func(t safetensors.Tensor) bool { return t.Name == tensor.Name }), tensor)
+		})
+	}
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, dir string)
+		want  string
+	}{
+		"class":       {trainer("dict_class", "CrossCoder"), "the class is not supported"},
+		"no class":    {trainer("dict_class", ""), "dict_class is missing"},
+		"other class": {trainer("dict_class", classGated), "decoder_bias is missing"},
+		"matrix":      {trainer("dict_class", classJumpReLU), "W_enc is missing"},
+		"width":       {trainer("dict_size", 64), "says 8 and 64"},
+		"k":           {trainer("k", 5), "k is 4 in the weights and 5"},
+		"k above F":   {replace(safetensors.I32("k", nil, []int32{33})), "k is 33 in the weights"},
+		"k as float":  {replace(safetensors.F32("k", nil, []float32{4})), "tensor k"},
+		"more":        {replace(safetensors.F32("W_skip", nil, []float32{4})), "W_skip is not one"},
+		"shape":       {replace(safetensors.F32("b_dec", []int{9}, make([]float32, 9))), "b_dec has shape [9], want [8]"},
+		"threshold":   {replace(safetensors.F32("threshold", []int{32}, make([]float32, 32))), "threshold has shape [32]"},
+		"cut weights": {func(t *testing.T, dir string) { cut(t, filepath.Join(dir, dictionaryWeights)) }, "damaged"},
+		"cut config":  {func(t *testing.T, dir string) { cut(t, filepath.Join(dir, dictionaryConfig)) }, "unexpected end"},
+		"groups": {func(t *testing.T, dir string) {
+			trainer("dict_class", classMatryoshka)(t, dir)
+			s := exchangeSAE(t, ArchJumpReLU, 8, 32)
+			tensors, err := s.dictionaryTensors(classMatryoshka, map[string]any{"k": 4.0, "group_sizes": []any{16.0, 8.0}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := torchzip.Write(filepath.Join(dir, dictionaryWeights), "ae", tensors); err != nil {
+				t.Fatal(err)
+			}
+		}, "sum 24, want F = 32"},
+	} {
+		dir := filepath.Join(t.TempDir(), "trainer_0")
+		if _, err := exchangeSAE(t, ArchTopK, 8, 32).Write(dir, FormatDictionaryLearning); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Read(dir); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		c.spoil(t, dir)
+		if _, _, err := Read(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+func TestDetectFormat(t *testing.T) {
+	for file, want := range map[string]string{
+		"trainer_0": "several SAEs of dictionary_learning", "hyperparams.json": "Llama Scope", "state.pt": "hookpoint", "nothing": "the files of no format",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DetectFormat(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error is %v, want it to say %q", file, err, want)
+		}
+	}
+	if _, err := DetectFormat(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Error("a path that is not there has a format")
+	}
+	if names, writes := Formats(); len(names) != 5 || len(writes) != 5 || names[0] != FormatSAELens || !writes[0] {
+		t.Errorf("formats are %v, %v", names, writes)
+	}
+}
+
+func FuzzSparsifyConfig(f *testing.F) {
+	f.Add(`{"activation": "topk", "expansion_factor": 32, "num_latents": 96, "k": 8, "transcode": true, "skip_connection": true, "d_in": 24}`)
+	f.Add(`{"activation": "groupmax", "expansion_factor": 4, "num_latents": 0, "k": 8, "d_in": 24}`)
+	f.Add(`{"d_in": -1, "num_latents": 1e300}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var raw map[string]any
+		if json.Unmarshal([]byte(text), &raw) != nil {
+			return
+		}
+		if s, err := parseSparsify(raw); err == nil && (s.DIn < 1 || s.K < 1 || s.K > s.DSAE || s.DSAE > math.MaxInt32/s.DIn) {
+			t.Errorf("%s gave d %d, F %d, k %d", text, s.DIn, s.DSAE, s.K)
+		}
+	})
+}
+
+func FuzzDictionaryConfig(f *testing.F) {
+	f.Add(`{"trainer": {"dict_class": "AutoEncoderTopK", "activation_dim": 8, "dict_size": 32, "k": 4, "submodule_name": "resid_post_layer_3"}}`)
+	f.Add(`{"trainer": {"dict_class": "MatryoshkaBatchTopKSAE", "k": -1}, "buffer": {"ctx_len": 1e9}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var raw map[string]any
+		var c dictionaryTrainer
+		if json.Unmarshal([]byte(text), &raw) != nil || decodeConfig(raw, &c) != nil {
+			return
+		}
+		path := filepath.Join(t.TempDir(), dictionaryWeights)
+		tensors, err := exchangeSAE(t, ArchTopK, 8, 32).dictionaryTensors(classTopK, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := torchzip.Write(path, "ae", tensors); err != nil {
+			t.Fatal(err)
+		}
+		file, err := torchzip.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		state, err := file.StateDict()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := fromDictionary(c, raw, state); err == nil && s.Validate() != nil {
+			t.Errorf("%s gave an SAE that is not valid: %v", text, s.Validate())
+		}
+	})
+}
