@@ -26,6 +26,8 @@ import (
 type Options struct {
 	Stores string    // folder of the activation stores, which runs with equal text, model and site share
 	Err    io.Writer // receives progress; nil for none
+	// Engine compiles the programs, so that runs can share them; nil makes one.
+	Engine *model.Engine
 
 	Expect  []expect.Line // expectations to judge
 	Other   string        // why the expectations are not for this run's settings; "" when they are
@@ -50,11 +52,17 @@ type lab struct {
 	model  *model.Model
 	tok    *token.Tokenizer
 	corpus *corpus
+
+	compiles int // of the engine before this run
 }
 
 // openLab loads the model and opens the text. close frees the model.
 func openLab(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt Options) (*lab, error) {
-	l := &lab{cfg: cfg, opt: opt, b: b, dir: dir, engine: model.NewEngine(b, nil)}
+	l := &lab{cfg: cfg, opt: opt, b: b, dir: dir, engine: opt.Engine}
+	if l.engine == nil {
+		l.engine = model.NewEngine(b, nil)
+	}
+	l.compiles = l.engine.Compiles()
 	path, err := hub.Resolve(ctx, cfg.Model, hub.Options{})
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (r *Result) autoencoder(cfg *Config, tokens, fvu []float64) report.Section 
 		},
 		report.Line{
 			Title:  fmt.Sprintf("FVU of each training batch; %d steps of %d tokens, seed %d", len(fvu), cfg.SAE.Batch, cfg.Seed),
-			XLabel: "tokens", YLabel: "FVU", LogY: true, Series: []report.Series{{Name: "FVU", X: tokens, Y: fvu}},
+			XLabel: "tokens", YLabel: "FVU", Series: []report.Series{{Name: "FVU", X: tokens, Y: fvu}},
 		},
 		report.Histogram{
 			Title:  fmt.Sprintf("How often latents are active: %d latents with any activity on %d held-out tokens", len(logs), r.SAE.Rows),
@@ -137,18 +137,24 @@ func (r *Result) detected(cfg *Config) report.Section {
 		Columns: []report.Column{
 			{Name: "concept"}, {Name: "sentences", Doc: "held-out sentences, half with the concept"}, {Name: "latent"},
 			{Name: "AUC", Doc: "of the latent that was best on the training sentences"},
-			{Name: "shuffled, mean"}, {Name: "shuffled, 95 %", Doc: "95th percentile of the held-out AUC when labels are shuffled among words before the selection"},
-			{Name: "p"}, {Name: ControlUntrained, Doc: "AUC of the best latent of the autoencoder before training"},
-			{Name: ControlCoordinate, Doc: "AUC of the best coordinate of the residual stream, either sign"},
-			{Name: ControlWord, Doc: "AUC of the best token; held-out words are new, so that it can only use the template"},
+			{Name: "shuffled: mean", Doc: "held-out AUC when labels are shuffled among words before the selection"}, {Name: "95 %", Doc: "95th percentile of the same"},
+			{Name: "p", Doc: "share of shuffles at least as good, the real selection counted in"},
+		},
+	}
+	controls := report.Table{
+		Caption: fmt.Sprintf("The same selection and test on other features: held-out AUC; intervals over the concept's words; seed %d", cfg.Seed),
+		Columns: []report.Column{
+			{Name: "concept"}, {Name: "latent"}, {Name: ControlUntrained, Doc: "best latent of the autoencoder before training"},
+			{Name: ControlCoordinate, Doc: "best coordinate of the residual stream, either sign"},
+			{Name: ControlWord, Doc: "best token; held-out words are new, so that it can only use words of the template and pieces of words"},
 		},
 	}
 	bar := report.Bar{Title: "AUC of the best latent on held-out words and templates, 95 % intervals over words; 0.5 is chance", XLabel: "concept", YLabel: "AUC"}
 	for _, d := range r.Concepts {
 		best := d.Latents[0]
-		t.Rows = append(t.Rows, []any{
-			d.Concept, d.Sentences, int(best.Latent), cell(best.AUC), d.ShuffledMean, d.Shuffled95, d.P,
-			cell(d.control(ControlUntrained).AUC), cell(d.control(ControlCoordinate).AUC), cell(d.control(ControlWord).AUC),
+		t.Rows = append(t.Rows, []any{d.Concept, d.Sentences, int(best.Latent), cell(best.AUC), d.ShuffledMean, d.Shuffled95, d.P})
+		controls.Rows = append(controls.Rows, []any{
+			d.Concept, cell(best.AUC), cell(d.control(ControlUntrained).AUC), cell(d.control(ControlCoordinate).AUC), cell(d.control(ControlWord).AUC),
 		})
 		bar.Labels, bar.Values = append(bar.Labels, d.Concept), append(bar.Values, best.AUC.Value)
 		bar.Low, bar.High = append(bar.Low, best.AUC.Low), append(bar.High, best.AUC.High)
@@ -156,7 +162,7 @@ func (r *Result) detected(cfg *Config) report.Section {
 	return report.Section{Title: "Latents that detect concepts", Blocks: []report.Block{
 		report.Text{Text: "A sentence's value is a latent's largest activation over its tokens. For each concept the latents are ranked by AUC on the training sentences, " +
 			"and the best one is tested on sentences with words and templates that no training sentence has. All controls are chosen and tested in the same way."},
-		bar, t,
+		bar, t, controls,
 	}}
 }
 
@@ -184,30 +190,42 @@ func (r *Result) ablated(cfg *Config) report.Section {
 			{Name: "latents ablated, probe fitted again", Doc: "what can still be read from the ablated embeddings"},
 		},
 	}
-	effects := report.Table{
-		Caption: fmt.Sprintf("Effect of holding %d latents at zero; random sets are means over %d draws; intervals over texts; seed %d", cfg.Detect.Latents, cfg.Ablate.Random, cfg.Seed),
+	sets := fmt.Sprintf("%d latents at zero; random sets are means over %d draws; intervals over texts; seed %d", cfg.Detect.Latents, cfg.Ablate.Random, cfg.Seed)
+	concept := report.Table{
+		Caption: "What changes for the concept: " + sets,
 		Columns: []report.Column{
 			{Name: "concept"}, {Name: "latents"}, {Name: "moved", Doc: "how far the concept's sentences move from its side of the probe to the other; 1 is all the way"},
-			{Name: "accuracy lost"}, {Name: "shift, with", Doc: "1 - cosine of the embeddings of sentences with the concept"},
-			{Name: "shift, twins", Doc: "of their twins without it"}, {Name: "shift, rest", Doc: "of all other texts"},
-			{Name: "rest: neighbours kept"}, {Name: "rest: touched", Doc: "share of the other texts in which one of the latents is active"},
+			{Name: "accuracy lost", Doc: "of the mass-mean probe"}, {Name: "shift, with", Doc: "1 - cosine of the embeddings of sentences with the concept"},
+			{Name: "shift, twins", Doc: "of their twins without it"},
+		},
+	}
+	rest := report.Table{
+		Caption: "What changes for all other texts: " + sets,
+		Columns: []report.Column{
+			{Name: "concept"}, {Name: "latents"}, {Name: "shift", Doc: "1 - cosine of the embeddings"}, {Name: "neighbours kept"},
+			{Name: "touched", Doc: "share of these texts in which one of the latents is active"},
 		},
 	}
 	bar := report.Bar{Title: "How far the concept's sentences move to the other side of the probe, 95 % intervals over words", XLabel: "concept", YLabel: "share of the way"}
+	check := 0.0
 	for _, a := range r.Ablations {
 		before.Rows = append(before.Rows, []any{a.Concept, cell(a.Accuracy), cell(a.After), cell(a.Refit)})
 		for _, s := range a.Rows {
-			effects.Rows = append(effects.Rows, []any{a.Concept, s.Set, cell(s.Moved), cell(s.Drop), cell(s.Concepts), cell(s.Twins), cell(s.Rest), cell(s.Stay), s.Touched})
+			concept.Rows = append(concept.Rows, []any{a.Concept, s.Set, cell(s.Moved), cell(s.Drop), cell(s.Concepts), cell(s.Twins)})
+			rest.Rows = append(rest.Rows, []any{a.Concept, s.Set, cell(s.Rest), cell(s.Stay), s.Touched})
 		}
 		m := a.set(SetChosen).Moved
 		bar.Labels, bar.Values = append(bar.Labels, a.Concept), append(bar.Values, m.Value)
 		bar.Low, bar.High = append(bar.Low, m.Low), append(bar.High, m.High)
+		check = max(check, a.Check)
 	}
 	return report.Section{Title: "The encoder without these latents", Blocks: []report.Block{
 		report.Text{Text: "The latents are held at zero at every token, and the reconstruction error is kept, so that nothing else changes. " +
 			"A text in which none of them is active keeps its embedding exactly. Random latents are drawn among those that are as often active, " +
 			"on all held-out tokens or in the concept's own training sentences."},
-		bar, effects, before,
+		bar, concept, before, rest,
+		report.Text{Text: fmt.Sprintf("Check: the embeddings of the concepts' own sentences were computed twice, from the patched residual stream and by the graph's edit of the autoencoder; "+
+			"no coordinate differs by more than %.1e.", check)},
 	}}
 }
 

@@ -73,7 +73,7 @@ func Run(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt 
 		}
 		clock.done(s.name, false)
 	}
-	r.Compiles = l.engine.Compiles()
+	r.Compiles = l.engine.Compiles() - l.compiles
 	got, err := r.metrics(ctx, cfg.Seed)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,12 @@ func (p Bar) html() (template.HTML, error) {
 	c := &canvas{}
 	c.axes(axis{}, y, p.XLabel, p.YLabel, false)
 	slot := (plotW - marginR - marginL) / float64(n)
-	room := max(3, int(slot/7)) // characters that fit under a bar
+	room, rows := max(3, int(slot/7)), 1 // characters that fit under a bar
+	for _, l := range p.Labels {
+		if n > 1 && utf8.RuneCountInString(l) > room {
+			rows = 2 // labels take turns in two rows, with twice the room
+		}
+	}
 	for i, v := range p.Values {
 		left := marginL + slot*(float64(i)+0.12)
 		c.bar(left, slot*0.76, v, y, fmt.Sprintf("%s: %s", p.Labels[i], exact(v)))
@@ -54,7 +59,7 @@ func (p Bar) html() (template.HTML, error) {
 		if len(p.Low) > 0 {
 			fmt.Fprintf(c, `<line class="error" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, mid, y.at(p.Low[i]), mid, y.at(p.High[i]))
 		}
-		c.text(mid, y.from+18, "middle", clip(p.Labels[i], room))
+		c.text(mid, y.from+16+float64(i%rows)*13, "middle", clip(p.Labels[i], room*rows))
 	}
 	c.legend(nil)
 	return c.figure(p.Title), nil
