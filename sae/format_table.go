@@ -141,7 +141,7 @@ func (s *SAE) Write(path, name string) (notes []string, err error) {
 func writeSAELens(s *SAE, path string) ([]string, error) {
 	var notes []string
 	switch s.Arch {
-	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchGroupMax, ArchAbsTopK:
+	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchGroupMax:
 		notes = []string{fmt.Sprintf("sae-lens itself does not read the architecture %s; loupe does", s.Arch)}
 	}
 	return notes, s.save(path, nil)
