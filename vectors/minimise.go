@@ -45,13 +45,13 @@ func newton(ctx context.Context, what string, o objective) ([]float64, float64, 
 			return nil, 0, err
 		}
 		decrease := floats.Dot(step, grad)
-		near := decrease <= 1e-9*(1+math.Abs(f))
+		near, rounding := decrease <= 1e-9*(1+math.Abs(f)), 64*epsilon*(1+math.Abs(f)) // of a sum over rows
 		moved := false
 		for t := 1.0; t >= 1e-10; t /= 2 {
 			floats.AddScaledTo(next, w, -t, step)
 			value := o.eval(next, nextGrad, nil)
-			lower := value <= f-1e-4*t*decrease && value < f
-			flatter := near && t == 1 && largest(nextGrad) < largest(grad)
+			lower := value <= f-1e-4*t*decrease && value < f-4*rounding
+			flatter := near && t == 1 && largest(nextGrad) < largest(grad) && value <= f+2*rounding
 			if lower || flatter {
 				moved = true
 				break
