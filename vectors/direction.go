@@ -49,14 +49,18 @@ func orient(v []float64) {
 	}
 }
 
-// columnMeans is the mean row of x.
+// columnMeans is the mean row of x. Rows are summed less the first one, which keeps the digits of activations that are far
+// from 0.
 func columnMeans(x *mat.Dense) []float64 {
 	n, d := x.Dims()
-	mean := make([]float64, d)
-	for i := range n {
-		floats.Add(mean, x.RawRowView(i))
+	origin, mean := x.RawRowView(0), make([]float64, d)
+	for i := 1; i < n; i++ {
+		for j, v := range x.RawRowView(i) {
+			mean[j] += v - origin[j]
+		}
 	}
 	floats.Scale(1/float64(n), mean)
+	floats.Add(mean, origin)
 	return mean
 }
 
