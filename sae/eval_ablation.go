@@ -75,26 +75,31 @@ func AttributionEffects[T real](acts *Sparse, positive []bool, decoder []T, prob
 // AblateLatents returns x without what the given latents wrote, x - sum_i act_i W_i; the reconstruction error stays.
 // x is [n, d], acts [n, F], decoder [F, d].
 func AblateLatents[T real](x []T, acts *Sparse, decoder []T, latents []int32) ([]T, error) {
+	return setActive(x, acts, decoder, latents, 0)
+}
+
+// setActive sets the given latents to a value wherever they are active.
+func setActive[T real](x []T, acts *Sparse, decoder []T, latents []int32, to float64) ([]T, error) {
 	d := len(decoder) / max(acts.Cols, 1)
 	if d == 0 || len(decoder) != acts.Cols*d || len(x) != acts.Rows()*d {
-		return nil, fmt.Errorf("sae: ablate: %d values, %d rows of %d latents, %d decoder values do not fit", len(x), acts.Rows(), acts.Cols, len(decoder))
+		return nil, fmt.Errorf("sae: edit latents: %d values, %d rows of %d latents, %d decoder values do not fit", len(x), acts.Rows(), acts.Cols, len(decoder))
 	}
-	off := make([]bool, acts.Cols)
+	chosen := make([]bool, acts.Cols)
 	for _, l := range latents {
 		if l < 0 || int(l) >= acts.Cols {
-			return nil, fmt.Errorf("sae: ablate: latent %d of %d", l, acts.Cols)
+			return nil, fmt.Errorf("sae: edit latents: latent %d of %d", l, acts.Cols)
 		}
-		off[l] = true
+		chosen[l] = true
 	}
 	out := append([]T{}, x...)
 	for r := range acts.Rows() {
 		index, value := acts.Row(r)
 		for j, l := range index {
-			if !off[l] {
+			if !chosen[l] {
 				continue
 			}
 			for c, w := range decoder[int(l)*d : (int(l)+1)*d] {
-				out[r*d+c] -= T(value[j]) * w
+				out[r*d+c] += T(to-value[j]) * w
 			}
 		}
 	}
