@@ -17,7 +17,7 @@ import (
 // each time, and compares every file of every finished store with those of an unbroken run. A store that is finished
 // before the last kill is removed and begun again.
 func TestKill(t *testing.T) {
-	cfg := childConfig(t, 1200, 40)
+	cfg := childConfig(t, 800, 40)
 	start := time.Now()
 	unbroken := runChild(t, childTask{Config: cfg})
 	whole := time.Since(start)
