@@ -24,13 +24,14 @@ const (
 
 // trainerState is state.json.
 type trainerState struct {
-	Format   int            `json:"format"`
-	Step     int64          `json:"step"`
-	Scale    float64        `json:"scale"`
-	Config   Config         `json:"config"`
-	Metadata map[string]any `json:"metadata,omitempty"`
-	Cursor   []byte         `json:"cursor"`
-	Digest   string         `json:"state_sha256"`
+	Format    int            `json:"format"`
+	Step      int64          `json:"step"`
+	Scale     float64        `json:"scale"`
+	Threshold float64        `json:"threshold,omitempty"` // batchtopk's
+	Config    Config         `json:"config"`
+	Metadata  map[string]any `json:"metadata,omitempty"`
+	Cursor    []byte         `json:"cursor"`
+	Digest    string         `json:"state_sha256"`
 }
 
 const stateFormat = 1
@@ -50,7 +51,7 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 	if err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
-	state := trainerState{stateFormat, t.step, t.scale, t.cfg, t.meta, cursor, digest}
+	state := trainerState{stateFormat, t.step, t.scale, t.threshold, t.cfg, t.meta, cursor, digest}
 	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
@@ -60,20 +61,15 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
 	out := []safetensors.Tensor{safetensors.I64("silent", []int{t.cfg.DSAE}, t.silent)}
 	for i, w := range []weights{p.w, p.m, p.v} {
-		for j, s := range w.slices() {
-			out = append(out, safetensors.F32(stateName(i, j), t.stateShape(j), s))
+		for j, info := range layout(t.cfg) {
+			out = append(out, safetensors.F32(momentNames[i]+info.name, info.shape, w.slices()[j]))
 		}
 	}
 	return out
 }
 
-// stateName is the name of weight j's value (i = 0), first (1) or second moment (2).
-func stateName(i, j int) string { return [3]string{"w.", "m.", "v."}[i] + weightNames[j] }
-
-// stateShape is the shape of weight j in a checkpoint, where the encoder lies as [F, d].
-func (t *Trainer) stateShape(j int) []int {
-	return [4][]int{{t.cfg.DSAE, t.cfg.DIn}, {t.cfg.DSAE, t.cfg.DIn}, {t.cfg.DSAE}, {t.cfg.DIn}}[j]
-}
+// momentNames are the prefixes of a weight's value, first and second moment.
+var momentNames = [3]string{"w.", "m.", "v."}
 
 // ReadCheckpoint returns a trainer that goes on where [Trainer.WriteCheckpoint] stood, with the configuration it was
 // saved with, and the data's cursor for [Rows.Restore]. A damaged checkpoint is an error that names the file.
@@ -116,16 +112,16 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	t := &Trainer{cfg: s.Config}
 	var p params
 	for i, w := range []*weights{&p.w, &p.m, &p.v} {
-		var parts [4][]float32
-		for j := range parts {
-			if parts[j], err = readTensor(f, stateName(i, j), t.stateShape(j)); err != nil {
+		*w = newWeights(s.Config)
+		for j, info := range layout(s.Config) {
+			values, err := readTensor(f, momentNames[i]+info.name, info.shape)
+			if err != nil {
 				return nil, nil, err
 			}
+			copy(w.slices()[j], values)
 		}
-		*w = weights{parts[0], parts[1], parts[2], parts[3]}
 	}
 	silent, err := f.Int64("silent")
 	if err != nil {
@@ -134,10 +130,11 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if len(silent) != s.Config.DSAE {
 		return nil, nil, fmt.Errorf("silent has %d values, want %d", len(silent), s.Config.DSAE)
 	}
-	if t, err = newTrainer(b, s.Config, p, s.Scale); err != nil {
+	t, err := newTrainer(b, s.Config, p, s.Scale)
+	if err != nil {
 		return nil, nil, err
 	}
-	t.step, t.meta = s.Step, s.Metadata
+	t.step, t.threshold, t.meta = s.Step, s.Threshold, s.Metadata
 	copy(t.silent, silent)
 	return t, s.Cursor, nil
 }

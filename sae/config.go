@@ -27,11 +27,12 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" enum:"topk" doc:"architecture"`
+	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder" doc:"architecture"`
 	DIn       int    `json:"d_in" doc:"width of the activations; 0: that of the data"`
 	DSAE      int    `json:"d_sae" doc:"number of latents; 0: expansion * d_in"`
 	Expansion int    `json:"expansion" doc:"latents per input dimension when d_sae is 0"`
-	K         int    `json:"k" doc:"latents kept for each row"`
+	DOut      int    `json:"d_out" doc:"width of what a transcoder writes; 0: d_in"`
+	K         int    `json:"k" doc:"latents kept for each row; batchtopk and matryoshka_batchtopk: on average, unless target_l0 is set"`
 
 	Tokens int64  `json:"tokens" doc:"rows to train on, rounded up to whole batches"`
 	Batch  int    `json:"batch" doc:"rows of one step"`
@@ -50,12 +51,47 @@ type Config struct {
 	AuxCoef    float64 `json:"aux_coef" doc:"weight of AuxK; 0 turns it off"`
 	DeadTokens int64   `json:"dead_tokens" doc:"a latent silent for so many rows is dead"`
 
-	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save"`
+	SparsityCoef float64          `json:"sparsity_coef" doc:"weight of the sparsity term of standard, gated and jumprelu"`
+	LpNorm       float64          `json:"lp_norm" doc:"standard: the norm of the sparsity term, 1 for L1"`
+	TargetL0     float64          `json:"target_l0" doc:"active latents per row to reach; 0: what k or sparsity_coef give"`
+	ThresholdLR  float64          `json:"threshold_lr" doc:"batchtopk: step of the running threshold towards each batch's smallest active score"`
+	JumpReLU     JumpReLUConfig   `json:"jumprelu" doc:"of jumprelu"`
+	Matryoshka   MatryoshkaConfig `json:"matryoshka" doc:"of matryoshka_batchtopk"`
+	Pursuit      PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
+
+	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
+
+	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; the last two: row by row, undone on the output"`
 	Decoder          string `json:"decoder" enum:"unit,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient"`
 	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
 	InitRows         int    `json:"init_rows" doc:"rows that give the scale and b_dec, their geometric median"`
 	Engine           string `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
 	CheckpointTokens int64  `json:"checkpoint_tokens" doc:"rows between checkpoints"`
+}
+
+// JumpReLUConfig is what JumpReLU alone has.
+type JumpReLUConfig struct {
+	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient"`
+	Kernel     string  `json:"kernel" enum:"rectangle,gaussian,triangular,cosine,epanechnikov,quartic,silverman,cauchy" doc:"shape of what stands for the step's gradient"`
+	Init       float64 `json:"init_threshold" doc:"threshold of every latent at the start"`
+	Sparsity   string  `json:"sparsity" enum:"step,tanh,quadratic,target" doc:"sparsity term; quadratic and target need target_l0"`
+	TanhScale  float64 `json:"tanh_scale" doc:"factor within the tanh"`
+	PreActCoef float64 `json:"pre_act_coef" doc:"weight of the term that lifts dead latents towards their threshold; 0: none"`
+	STEToInput bool    `json:"ste_to_input" doc:"let the rectangle's gradient into the pre-activation too"`
+}
+
+// MatryoshkaConfig is what Matryoshka alone has.
+type MatryoshkaConfig struct {
+	Widths   []int `json:"widths" doc:"sizes of the prefixes, rising, the last d_sae; empty: d_sae/16, /8, /4, /2, /1"`
+	PerRow   bool  `json:"per_row" doc:"keep k latents of each row instead of k times the rows of the batch; saved as topk"`
+	LevelAux bool  `json:"level_aux" doc:"one AuxK for each band of latents against its prefix's residual"`
+}
+
+// PursuitConfig is what matching pursuit alone has.
+type PursuitConfig struct {
+	Iterations    int     `json:"iterations" doc:"latents taken for each row, at most; 0: k"`
+	Residual      float64 `json:"residual" doc:"a row stops when its residual's norm is below; 0: never"`
+	StopDuplicate bool    `json:"stop_on_duplicate" doc:"a row stops when a step brought no new latent"`
 }
 
 // DefaultConfig returns the values of OpenAI's TopK recipe (arXiv:2406.04093 and its code): unit decoder rows, tied
@@ -70,6 +106,9 @@ func DefaultConfig() Config {
 		Loss: LossFVU, AuxCoef: 1.0 / 32, DeadTokens: 10_000_000,
 		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
+		SparsityCoef: 1, LpNorm: 1, ThresholdLR: 0.01,
+		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
+		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
 	}
 }
 

@@ -15,16 +15,17 @@ type device struct {
 	cfg   Config
 	plain *Exec
 	aux   *Exec
-	state []*tensors.Tensor // weights and moments, 12 tensors
+	infos []weightInfo
+	state []*tensors.Tensor // weights and both moments
 	fired []bool
 }
 
 func newDevice(b compute.Backend, name string, cfg Config, p params) (*device, error) {
 	dense := name == EngineDense
-	e := &device{cfg: cfg, fired: make([]bool, cfg.DSAE)}
+	e := &device{cfg: cfg, infos: layout(cfg), fired: make([]bool, cfg.DSAE)}
 	var err error
-	if e.plain, err = NewExec(b, stepGraph(cfg, dense, false)); err == nil {
-		e.aux, err = NewExec(b, stepGraph(cfg, dense, true))
+	if e.plain, err = NewExec(b, stepGraph(cfg, dense, cfg.transcodes(), false)); err == nil {
+		e.aux, err = NewExec(b, stepGraph(cfg, dense, cfg.transcodes(), true))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sae: build the training step: %w", err)
@@ -36,11 +37,10 @@ func newDevice(b compute.Backend, name string, cfg Config, p params) (*device, e
 // load replaces the parameters.
 func (e *device) load(p params) {
 	e.release()
-	d, f := e.cfg.DIn, e.cfg.DSAE
 	for _, w := range []weights{p.w, p.m, p.v} {
-		e.state = append(e.state,
-			tensors.FromFlatDataAndDimensions(w.enc, f, d), tensors.FromFlatDataAndDimensions(w.dec, f, d),
-			tensors.FromFlatDataAndDimensions(w.bEnc, f), tensors.FromFlatDataAndDimensions(w.bDec, d))
+		for i, data := range w.slices() {
+			e.state = append(e.state, tensors.FromFlatDataAndDimensions(data, e.infos[i].shape...))
+		}
 	}
 }
 
@@ -63,10 +63,10 @@ func (e *device) close() {
 func (e *device) snapshot() (params, error) {
 	var p params
 	for i, w := range []*weights{&p.w, &p.m, &p.v} {
-		*w = newWeights(e.cfg.DIn, e.cfg.DSAE)
+		*w = newWeights(e.cfg)
 		for j, dst := range w.slices() {
-			if err := tensors.ConstFlatData(e.state[4*i+j], func(src []float32) { copy(dst, src) }); err != nil {
-				return p, fmt.Errorf("sae: read %s from the device: %w", weightNames[j], err)
+			if err := tensors.ConstFlatData(e.state[len(e.infos)*i+j], func(src []float32) { copy(dst, src) }); err != nil {
+				return p, fmt.Errorf("sae: read %s from the device: %w", e.infos[j].name, err)
 			}
 		}
 	}
@@ -77,16 +77,23 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 	out := stepOutput{fired: e.fired}
 	n, d, f := e.cfg.Batch, e.cfg.DIn, e.cfg.DSAE
 	k := adamStep(e.cfg, in.rate, in.t, 1)
-	knobs := []float32{k.rate, k.root, float32(auxCoef(e.cfg, n, len(in.dead), 0))}
+	knobs := make([]float32, numKnobs)
+	knobs[knobRate], knobs[knobRoot] = k.rate, k.root
+	knobs[knobAux], knobs[knobCoef] = float32(auxCoef(e.cfg, n, len(in.dead), 0)), float32(in.coef)
 	x := tensors.FromFlatDataAndDimensions(in.x, n, d)
 	defer x.MustFinalizeAll()
 	args := []any{x}
+	if e.cfg.transcodes() {
+		y := tensors.FromFlatDataAndDimensions(in.y, n, e.cfg.width())
+		defer y.MustFinalizeAll()
+		args = append(args, y)
+	}
 	for _, t := range e.state {
 		args = append(args, t)
 	}
 	args = append(args, tensors.FromFlatDataAndDimensions(knobs, len(knobs)))
 	exec := e.plain
-	if len(in.dead) > 0 && e.cfg.AuxCoef > 0 {
+	if len(in.dead) > 0 && e.cfg.revives() {
 		exec = e.aux
 		mask := make([]float32, f)
 		for _, i := range in.dead {
@@ -98,11 +105,13 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 	if err != nil {
 		return out, fmt.Errorf("sae: training step: %w", err)
 	}
-	next, stats, fired := res[:12], res[12], res[13]
+	size := len(e.state)
+	next, stats, fired := res[:size], res[size], res[size+1]
 	defer stats.MustFinalizeAll()
 	defer fired.MustFinalizeAll()
 	err = tensors.ConstFlatData(stats, func(s []float32) {
-		out.loss, out.aux = float64(s[statLoss]), float64(s[statAux])
+		out.loss, out.aux, out.sparsity = float64(s[statLoss]), float64(s[statAux]), float64(s[statSparsity])
+		out.least = float64(s[statLeast])
 		out.mse, out.variance = float64(s[statSSE])/float64(n), float64(s[statVariance])/float64(n)
 		out.l0, out.gradNorm = float64(s[statActive])/float64(n), float64(s[statGradNorm])
 	})
@@ -124,7 +133,7 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 		if err != nil {
 			return out, err
 		}
-		return out, checkFinite(in, out, p.w)
+		return out, checkFinite(e.cfg, in, out, p.w)
 	}
 	e.release()
 	e.state = append(e.state, next...)

@@ -11,41 +11,16 @@ import (
 // ErrNonFinite says that a training step met NaN or Inf. The step was not applied.
 var ErrNonFinite = errors.New("not a finite number")
 
-// weights are the four trained tensors, or one of their Adam moments. The encoder is kept as [F, d], transposed
-// against W_enc, so that a latent's weights lie together.
-type weights struct {
-	enc, dec   []float32 // [F, d]
-	bEnc, bDec []float32 // [F], [d]
-}
-
-func newWeights(d, f int) weights {
-	return weights{enc: make([]float32, f*d), dec: make([]float32, f*d), bEnc: make([]float32, f), bDec: make([]float32, d)}
-}
-
-func (w weights) clone() weights {
-	c := newWeights(len(w.bDec), len(w.bEnc))
-	for i, dst := range c.slices() {
-		copy(dst, w.slices()[i])
-	}
-	return c
-}
-
-// slices returns the tensors in the fixed order of weightNames.
-func (w weights) slices() [4][]float32 { return [4][]float32{w.enc, w.dec, w.bEnc, w.bDec} }
-
-var weightNames = [4]string{"W_enc", "W_dec", "b_enc", "b_dec"}
-
 // params are the weights with Adam's two moments.
 type params struct{ w, m, v weights }
 
-func newParams(w weights) params {
-	d, f := len(w.bDec), len(w.bEnc)
-	return params{w: w, m: newWeights(d, f), v: newWeights(d, f)}
-}
+func newParams(w weights) params { return params{w: w, m: w.zeros(), v: w.zeros()} }
 
 // stepInput is what a step needs besides the parameters.
 type stepInput struct {
-	x    []float32 // [B, d], already scaled
+	x    []float32 // [B, d_in], already scaled
+	y    []float32 // [B, d_out], what to reconstruct; nil: x
+	coef float64   // weight of the sparsity term
 	rate float64   // learning rate
 	t    int64     // Adam's step, from 1
 	dead []int32   // dead latents, ascending
@@ -54,9 +29,11 @@ type stepInput struct {
 // stepOutput is what a step reports, in the units of the scaled input.
 type stepOutput struct {
 	loss, aux float64 // the whole loss and AuxK's weighted part of it
+	sparsity  float64 // the weighted sparsity term, part of loss
+	least     float64 // smallest active score of the batch, which batchtopk's threshold follows; 0: none
 	mse       float64 // mean over rows of the summed squared error
 	variance  float64 // mean over rows of the summed squared distance to the batch mean
-	l0        float64 // mean number of latents above zero
+	l0        float64 // mean number of active latents
 	gradNorm  float64 // before clipping
 	fired     []bool  // [F]; valid until the next step
 }
@@ -71,6 +48,9 @@ type engine interface {
 
 // newEngine makes the engine called name with a copy of p.
 func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, error) {
+	if !supports(cfg, name) {
+		return nil, fmt.Errorf("sae: engine %q cannot train %s with normalisation %q; use %q", name, cfg.Arch, cfg.Normalize, EngineDense)
+	}
 	switch name {
 	case EngineHybrid:
 		return newHybrid(b, cfg, p)
@@ -101,17 +81,21 @@ func clipScale(limit, g float64) float64 {
 }
 
 // checkFinite names the first thing of a step that is not finite: a tensor that entered it, or else the gradient.
-func checkFinite(in stepInput, out stepOutput, w weights) error {
+func checkFinite(cfg Config, in stepInput, out stepOutput, w weights) error {
 	if !math.IsNaN(out.loss) && !math.IsInf(out.loss, 0) && !math.IsNaN(out.gradNorm) && !math.IsInf(out.gradNorm, 0) {
 		return nil
 	}
 	if i := firstNonFinite(in.x); i >= 0 {
-		d := len(w.bDec)
+		d := cfg.DIn
 		return fmt.Errorf("row %d, dimension %d of the batch is %v: %w; look at the store with `loupe store verify`", i/d, i%d, in.x[i], ErrNonFinite)
+	}
+	if i := firstNonFinite(in.y); i >= 0 {
+		d := cfg.width()
+		return fmt.Errorf("row %d, dimension %d of the batch's targets is %v: %w; look at the store with `loupe store verify`", i/d, i%d, in.y[i], ErrNonFinite)
 	}
 	for n, s := range w.slices() {
 		if i := firstNonFinite(s); i >= 0 {
-			return fmt.Errorf("element %d of %s is %v: %w; resume from an earlier checkpoint with a lower lr", i, weightNames[n], s[i], ErrNonFinite)
+			return fmt.Errorf("element %d of %s is %v: %w; resume from an earlier checkpoint with a lower lr", i, layout(cfg)[n].name, s[i], ErrNonFinite)
 		}
 	}
 	return fmt.Errorf("loss %v, gradient norm %v: %w; lower lr, set clip, or normalise the activations", out.loss, out.gradNorm, ErrNonFinite)

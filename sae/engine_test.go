@@ -65,10 +65,10 @@ func TestEnginesAgree(t *testing.T) {
 				near(t, name+" l0", o.l0, stats.l0, 0)
 				near(t, name+" gradient norm", o.gradNorm, stats.gradNorm, 1e-4)
 				for i := range 4 {
-					nearly(t, name+" "+weightNames[i], got.w.slices()[i], want.w.slices()[i], 1e-5, 2e-5)
+					nearly(t, name+" "+layout(cfg)[i].name, got.w.slices()[i], want.w.slices()[i], 1e-5, 2e-5)
 					// The first moments are sums of the gradients themselves: Adam cannot hide a wrong scale here.
-					nearly(t, name+" m "+weightNames[i], got.m.slices()[i], want.m.slices()[i], 1e-3, 1e-6*o.gradNorm)
-					nearly(t, name+" v "+weightNames[i], got.v.slices()[i], want.v.slices()[i], 1e-3, 1e-8*o.gradNorm*o.gradNorm)
+					nearly(t, name+" m "+layout(cfg)[i].name, got.m.slices()[i], want.m.slices()[i], 1e-3, 1e-6*o.gradNorm)
+					nearly(t, name+" v "+layout(cfg)[i].name, got.v.slices()[i], want.v.slices()[i], 1e-3, 1e-8*o.gradNorm*o.gradNorm)
 				}
 				for i := range o.fired {
 					if o.fired[i] != stats.fired[i] {
@@ -121,7 +121,7 @@ func TestFiniteDifferences(t *testing.T) {
 			a, _ := lossAt(up)
 			c, _ := lossAt(down)
 			// Central differences of a quadratic are exact; 2 % is left for float32 sums and a moved selection.
-			near(t, fmt.Sprintf("%s: gradient of %s[%d]", loss, weightNames[n], at), float64(g[at]), (a-c)/(2*h), 0.02)
+			near(t, fmt.Sprintf("%s: gradient of %s[%d]", loss, layout(cfg)[n].name, at), float64(g[at]), (a-c)/(2*h), 0.02)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func TestHandStep(t *testing.T) {
 	b := graphtest.Backend(t)
 	for _, name := range engines(t) {
 		t.Run(name, func(t *testing.T) {
-			cfg := Config{DIn: 2, DSAE: 2, K: 1, Batch: 1, Loss: LossMSE, Decoder: DecoderFree, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, AuxK: 1}
+			cfg := Config{Arch: ArchTopK, DIn: 2, DSAE: 2, K: 1, Batch: 1, Loss: LossMSE, Decoder: DecoderFree, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, AuxK: 1}
 			w := weights{enc: []float32{1, 0, 0, 1}, dec: []float32{1, 0, 0, 1}, bEnc: []float32{0, 0}, bDec: []float32{0, 0}}
 			e, err := newEngine(b, name, cfg, newParams(w))
 			if err != nil {
@@ -185,7 +185,7 @@ func TestRowOrder(t *testing.T) {
 			continue
 		}
 		for n := range 4 {
-			nearly(t, weightNames[n], e.p.m.slices()[n], first.m.slices()[n], 1e-3, 1e-7)
+			nearly(t, layout(cfg)[n].name, e.p.m.slices()[n], first.m.slices()[n], 1e-3, 1e-7)
 		}
 	}
 }
@@ -220,7 +220,7 @@ func TestNonFinite(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n := range 4 {
-				nearly(t, weightNames[n]+" after the refused step", after.w.slices()[n], before.slices()[n], 0, 0)
+				nearly(t, layout(cfg)[n].name+" after the refused step", after.w.slices()[n], before.slices()[n], 0, 0)
 			}
 			if _, err := tr.Step(x); err != nil {
 				t.Errorf("the trainer cannot go on after a refused batch: %v", err)

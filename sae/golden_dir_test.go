@@ -9,6 +9,9 @@ import (
 	"loupe/internal/safetensors"
 )
 
+// companions are the ends of the names of files that hold the weights before a fold or an export.
+var companions = []string{".train_state", ".unfolded"}
+
 // runDir loads a folder that sae-lens wrote and compares activations and reconstructions, on the host and on the
 // backend; then it saves and loads it again. Where the case has weights from before a fold or an export, the fold is
 // repeated and compared.
@@ -39,7 +42,7 @@ func (c *goldenCase) runDir(t *testing.T) {
 	if saved.K != s.K || saved.RescaleByDecoder != s.RescaleByDecoder || saved.Width() != s.Width() || saved.HookZ != s.HookZ {
 		t.Errorf("saved and loaded: %d %v %d %v", saved.K, saved.RescaleByDecoder, saved.Width(), saved.HookZ)
 	}
-	for _, suffix := range []string{".train_state", ".unfolded"} {
+	for _, suffix := range companions {
 		if before, err := safetensors.Open(c.path + suffix + ".safetensors"); err == nil {
 			defer before.Close()
 			c.compareDir(t, "folded"+suffix, c.refold(t, s, before))

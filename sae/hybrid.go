@@ -40,7 +40,7 @@ func newHybrid(b compute.Backend, cfg Config, p params) (*hybrid, error) {
 		p:    params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()},
 		act:  newLatents(n, cfg.K),
 		gAct: make([]float32, n*cfg.K), err: make([]float32, 2*n*d),
-		grad: newWeights(d, f), active: make([]bool, f), fired: make([]bool, f),
+		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f),
 		rowSum: newChunkSums(max(n, f), d), scalar: newChunkSums(max(n, f), 4),
 	}
 	exec, err := newEncoderExec(b, cfg.RescaleByDecoder)
@@ -130,7 +130,7 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 
 	h.list.build(h.cfg.DSAE, h.act, h.gAct, h.auxAct, h.gAux, aux, h.cfg.Loss == LossMSE)
 	out.gradNorm = h.gradients()
-	if err := checkFinite(in, out, h.p.w); err != nil {
+	if err := checkFinite(h.cfg, in, out, h.p.w); err != nil {
 		return out, err
 	}
 	h.update(adamStep(h.cfg, in.rate, in.t, clipScale(h.cfg.Clip, out.gradNorm)))

@@ -8,7 +8,7 @@ import (
 // initialWeights returns the tied start: decoder rows uniform on the unit sphere by seed, W_enc = W_dec^T, b_enc = 0
 // and b_dec the geometric median of the rows of x, which are scaled already.
 func initialWeights(cfg Config, x []float32) weights {
-	w := newWeights(cfg.DIn, cfg.DSAE)
+	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
 	for i := range cfg.DSAE {
 		row := w.dec[i*cfg.DIn : (i+1)*cfg.DIn]

@@ -12,3 +12,12 @@ func learningRate(lr, warmup, decay float64, step, steps int64) float64 {
 	}
 	return lr
 }
+
+// followThreshold moves batchtopk's running threshold towards a batch's smallest active score; a batch without any
+// leaves it. The threshold is part of the trainer's state, in float64.
+func followThreshold(threshold, least, rate float64) float64 {
+	if least == 0 {
+		return threshold
+	}
+	return (1-rate)*threshold + rate*least
+}

@@ -1,68 +1,103 @@
 package sae
 
-// Letters of the shapes: b rows, d input width, f latents, k kept latents. The encoder is kept as [f, d].
+// Letters of the shapes: b rows, d input width, w output width, f latents, k kept latents. The encoder is kept as [f, d].
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// weightNodes are the nodes of one set of weights, in the order of weightNames: [f, d], [f, d], [f], [d].
-type weightNodes [4]*Node
+// weightNodes are the nodes of one set of weights by name; see [layout].
+type weightNodes map[string]*Node
 
-func (w weightNodes) enc() *Node  { return w[0] }
-func (w weightNodes) dec() *Node  { return w[1] }
-func (w weightNodes) bEnc() *Node { return w[2] }
-func (w weightNodes) bDec() *Node { return w[3] }
+func (w weightNodes) enc() *Node  { return w["W_enc"] }
+func (w weightNodes) dec() *Node  { return w["W_dec"] }
+func (w weightNodes) bEnc() *Node { return w["b_enc"] }
+func (w weightNodes) bDec() *Node { return w["b_dec"] }
 
 // The places of the numbers in the step's statistics output.
 const (
 	statLoss = iota
 	statAux
+	statSparsity
 	statSSE
 	statVariance
 	statActive
+	statLeast
 	statGradNorm
 	numStats
 )
 
-// stepGraph returns one whole training step. Inputs: x [b, d], the weights, Adam's two moments, knobs [3] = {rate,
-// root, aux factor} (see adamCoef and auxCoef) and, with aux, the mask of dead latents, float32 [f]. Outputs: the new
-// weights and moments, the statistics [numStats] and how often each latent fired, float32 [f].
-func stepGraph(cfg Config, dense, aux bool) func(in []*Node) []*Node {
+// The places of the run-time numbers of a step.
+const (
+	knobRate = iota
+	knobRoot // see adamCoef
+	knobAux  // see auxCoef
+	knobCoef // weight of the sparsity term
+	numKnobs
+)
+
+// stepGraph returns one whole training step. Inputs: x [b, d], with a target the target [b, w], the weights, Adam's two
+// moments, knobs and, with aux, the mask of dead latents, float32 [f]. Outputs: the new weights and moments, the
+// statistics [numStats] and how often each latent fired, float32 [f].
+func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
+	infos := layout(cfg)
 	return func(in []*Node) []*Node {
-		x := in[0]
-		w, m, v := weightNodes(in[1:5]), weightNodes(in[5:9]), weightNodes(in[9:13])
-		knobs := in[13]
-		var dead *Node
+		take := func() *Node { n := in[0]; in = in[1:]; return n }
+		li := lossInput{cfg: cfg, x: take()}
+		li.y = li.x
+		if target {
+			li.y = take()
+		}
+		sets := [3]weightNodes{{}, {}, {}}
+		for _, set := range sets {
+			for _, info := range infos {
+				set[info.name] = take()
+			}
+		}
+		li.w = project(cfg, sets[0])
+		knobs := take()
+		li.aux, li.coef = knob(knobs, knobAux), knob(knobs, knobCoef)
 		if aux {
-			dead = in[14]
+			li.dead = take()
 		}
-		grads, stats, fired := gradientsGraph(cfg, dense, x, w, dead, knob(knobs, 2))
+		grads, stats, fired := gradientsGraph(li, dense)
 		if cfg.Decoder == DecoderUnit {
-			grads[1] = Sub(grads[1], Mul(ReduceAndKeep(Mul(grads[1], w.dec()), ReduceSum, 1), w.dec()))
+			dec := li.w.dec()
+			grads["W_dec"] = Sub(grads["W_dec"], Mul(ReduceAndKeep(Mul(grads["W_dec"], dec), ReduceSum, 1), dec))
 		}
-		norm := ScalarZero(x.Graph(), x.DType())
-		for _, g := range grads {
-			norm = Add(norm, ReduceAllSum(Square(g)))
+		norm := ScalarZero(knobs.Graph(), knobs.DType())
+		for _, info := range infos {
+			norm = Add(norm, ReduceAllSum(Square(grads[info.name])))
 		}
 		norm = Sqrt(norm)
 		stats[statGradNorm] = norm
 		scale := OnesLike(norm)
 		if cfg.Clip > 0 {
-			scale = Min(scale, Div(Const(x.Graph(), float32(cfg.Clip)), AddScalar(norm, 1e-6)))
+			scale = Min(scale, Div(Const(norm.Graph(), float32(cfg.Clip)), AddScalar(norm, 1e-6)))
 		}
-		out := make([]*Node, 0, 14)
-		var newM, newV []*Node
-		for i, g := range grads {
-			wi, mi, vi := adamGraph(cfg, w[i], m[i], v[i], Mul(g, scale), knob(knobs, 0), knob(knobs, 1))
-			if i == 1 && cfg.Decoder == DecoderUnit {
+		var newW, newM, newV []*Node
+		for _, info := range infos {
+			n := info.name
+			wi, mi, vi := adamGraph(cfg, li.w[n], sets[1][n], sets[2][n], Mul(grads[n], scale), knob(knobs, knobRate), knob(knobs, knobRoot))
+			if n == "W_dec" && cfg.Decoder == DecoderUnit {
 				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1e-30))
 			}
-			out, newM, newV = append(out, wi), append(newM, mi), append(newV, vi)
+			newW, newM, newV = append(newW, wi), append(newM, mi), append(newV, vi)
 		}
-		out = append(append(out, newM...), newV...)
-		return append(out, Stack(stats[:], 0), fired)
+		return append(append(append(newW, newM...), newV...), Stack(stats[:], 0), fired)
 	}
+}
+
+// project brings weights back into their set before a step, outside the gradient: JumpReLU's thresholds to at least 0.
+func project(cfg Config, w weightNodes) weightNodes {
+	out := weightNodes{}
+	for name, n := range w {
+		if name == "threshold" {
+			n = MaxScalar(n, 0)
+		}
+		out[name] = n
+	}
+	return out
 }
 
 // adamGraph is one Adam step (see adamCoef); it returns the new weights and moments.
@@ -76,90 +111,74 @@ func adamGraph(cfg Config, w, m, v, g, rate, root *Node) (*Node, *Node, *Node) {
 func knob(v *Node, i int) *Node { return Reshape(Slice(v, AxisRange(i, i+1))) }
 
 // gradientsGraph returns the gradients of the loss (before the decoder's constraint and clipping), the statistics
-// without the gradient norm, and the firing counts [f]. With a mask of dead latents the loss has its AuxK part.
-func gradientsGraph(cfg Config, dense bool, x *Node, w weightNodes, dead, auxFactor *Node) (grads weightNodes, stats [numStats]*Node, fired *Node) {
-	b := x.Shape().Dimensions[0]
-	xc := Sub(x, ExpandAxes(w.bDec(), 0))                 // [b, d]
-	wEnc := OptimizationBarrier(Transpose(w.enc(), 0, 1)) // [d, f]; folded into the product it would be twice as slow on a CPU
-	pre := preGraph(xc, wEnc, w.bEnc())                   // [b, f]
-	variance := varianceGraph(x)                          // scalar
-	scores := pre                                         // [b, f]
-	if cfg.RescaleByDecoder {
-		scores = Mul(pre, Transpose(L2Norm(w.dec(), 1), 0, 1))
+// without the gradient norm, and the firing counts [f].
+func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *Node) {
+	in.variance = varianceGraph(in.y)
+	in.main = Const(in.x.Graph(), float32(1/float64(in.x.Shape().Dimensions[0])))
+	if in.cfg.Loss == LossFVU {
+		in.main = inverseGraph(in.variance)
 	}
-	main := Const(x.Graph(), float32(1/float64(b)))
-	if cfg.Loss == LossFVU {
-		main = inverseGraph(variance)
-	}
-	var e, loss *Node
+	grads := weightNodes{}
+	var out lossOutput
 	if dense {
-		f := Where(topKMaskGraph(scores, cfg.K), MaxScalar(pre, 0), ZerosLike(pre)) // [b, f]
-		e = Sub(Einsum("bf,fd->bd", f, w.dec()), xc)                                // [b, d]
-		fired = ReduceSum(positiveGraph(f), 0)
-		loss = Mul(main, ReduceAllSum(Square(e)))
+		out = denseLoss(in)
+		var nodes []*Node
+		infos := layout(in.cfg)
+		for _, info := range infos {
+			nodes = append(nodes, in.w[info.name])
+		}
+		for i, g := range Gradient(out.total(), nodes...) {
+			grads[infos[i].name] = g
+		}
 	} else {
-		index := topKGraph(scores, cfg.K)                      // [b, k]
-		value := MaxScalar(gatherRowsGraph(pre, index), 0)     // [b, k]
-		e = Sub(decodeSparseGraph(value, index, w.dec()), xc)  // [b, d]
-		g := Mul(MulScalar(main, 2), e)                        // [b, d]
-		on := positiveGraph(value)                             // [b, k]
-		gPre := Mul(projectSparseGraph(g, index, w.dec()), on) // [b, k]
-		f := w.bEnc().Shape().Dimensions[0]
-		gb := countSparseGraph(gPre, index, f)
-		grads = weightNodes{
-			outerSparseGraph(gPre, index, xc, f),
-			outerSparseGraph(value, index, g, f),
-			gb,
-			Sub(ReduceSum(g, 0), Einsum("f,fd->d", gb, w.enc())),
+		out, grads = sparseTopK(in)
+	}
+	zero := ScalarZero(in.x.Graph(), in.x.DType())
+	var stats [numStats]*Node
+	stats[statLoss], stats[statAux], stats[statSparsity] = out.total(), orZero(out.aux, zero), orZero(out.sparsity, zero)
+	stats[statSSE], stats[statVariance] = ReduceAllSum(Square(out.e)), in.variance
+	stats[statActive], stats[statLeast] = ReduceAllSum(out.fired), orZero(out.least, zero)
+	return grads, stats, out.fired
+}
+
+func orZero(n, zero *Node) *Node {
+	if n == nil {
+		return zero
+	}
+	return n
+}
+
+// sparseTopK is the loss of TopK with hand-written gradients that touch the kept latents only; AuxK's part is by
+// automatic differentiation.
+func sparseTopK(in lossInput) (lossOutput, weightNodes) {
+	w, f := in.w, in.cfg.DSAE
+	xc := Sub(in.x, ExpandAxes(w.bDec(), 0)) // [b, d]
+	pre := preOf(in, xc)                     // [b, f]
+	scores := scoresOf(in, pre)
+	index := topKGraph(scores, in.cfg.K)                   // [b, k]
+	value := MaxScalar(gatherRowsGraph(pre, index), 0)     // [b, k]
+	e := Sub(decodeSparseGraph(value, index, w.dec()), xc) // [b, d]
+	g := Mul(MulScalar(in.main, 2), e)                     // [b, d]
+	on := positiveGraph(value)                             // [b, k]
+	gPre := Mul(projectSparseGraph(g, index, w.dec()), on) // [b, k]
+	gb := countSparseGraph(gPre, index, f)                 // [f]
+	grads := weightNodes{
+		"W_enc": outerSparseGraph(gPre, index, xc, f),
+		"W_dec": outerSparseGraph(value, index, g, f),
+		"b_enc": gb,
+		"b_dec": Sub(ReduceSum(g, 0), Einsum("f,fd->d", gb, w.enc())),
+	}
+	out := lossOutput{main: Mul(in.main, ReduceAllSum(Square(e))), e: e, fired: countSparseGraph(on, index, f)}
+	if in.dead != nil {
+		out.aux = auxGraph(in, pre, scores, StopGradient(e))
+		infos := layout(in.cfg)
+		var nodes []*Node
+		for _, info := range infos {
+			nodes = append(nodes, w[info.name])
 		}
-		fired = countSparseGraph(on, index, f)
-		loss = Mul(main, ReduceAllSum(Square(e)))
-	}
-	auxLoss := ScalarZero(x.Graph(), x.DType())
-	if dead != nil {
-		auxLoss = auxGraph(cfg, pre, scores, StopGradient(e), w.dec(), dead, auxFactor)
-	}
-	switch {
-	case dense:
-		copy(grads[:], Gradient(Add(loss, auxLoss), w[:]...))
-	case dead != nil:
-		for i, g := range Gradient(auxLoss, w[:]...) {
-			grads[i] = Add(grads[i], g)
+		for i, g := range Gradient(out.aux, nodes...) {
+			grads[infos[i].name] = Add(grads[infos[i].name], g)
 		}
 	}
-	stats[statLoss], stats[statAux] = Add(loss, auxLoss), auxLoss
-	stats[statSSE], stats[statVariance], stats[statActive] = ReduceAllSum(Square(e)), variance, ReduceAllSum(fired)
-	return grads, stats, fired
-}
-
-// auxGraph is AuxK: the k_aux dead latents with the largest scores reconstruct the residual -e, held fixed, without
-// b_dec. pre and scores are [b, f], e [b, d], dec [f, d], dead [f]; the result is a scalar.
-func auxGraph(cfg Config, pre, scores, e, dec, dead, factor *Node) *Node {
-	alive := Equal(dead, ZerosLike(dead))
-	alive = BroadcastToDims(ExpandAxes(alive, 0), pre.Shape().Dimensions...)
-	masked := Where(alive, Infinity(pre.Graph(), pre.DType(), -1), scores) // [b, f]
-	act := pre
-	if cfg.Loss == LossFVU {
-		act = MaxScalar(pre, 0)
-		factor = MulScalar(inverseGraph(varianceGraph(e)), cfg.AuxCoef)
-	}
-	chosen := And(topKMaskGraph(masked, cfg.AuxK), Not(alive))
-	act = Where(chosen, act, ZerosLike(act)) // [b, f]
-	return Mul(factor, ReduceAllSum(Square(Add(Einsum("bf,fd->bd", act, dec), e))))
-}
-
-// varianceGraph returns sum|x - mean x|^2 over the rows of x [b, d].
-func varianceGraph(x *Node) *Node {
-	return ReduceAllSum(Square(Sub(x, ReduceAndKeep(x, ReduceMean, 0))))
-}
-
-// inverseGraph returns 1/v, and 0 where v is 0.
-func inverseGraph(v *Node) *Node {
-	zero := Equal(v, ZerosLike(v))
-	return Where(zero, ZerosLike(v), Div(OnesLike(v), Where(zero, OnesLike(v), v)))
-}
-
-// positiveGraph is 1 where x is above zero and 0 elsewhere.
-func positiveGraph(x *Node) *Node {
-	return ConvertDType(GreaterThan(x, ZerosLike(x)), x.DType())
+	return out, grads
 }

@@ -24,14 +24,15 @@ type StepStats struct {
 // Trainer learns one SAE from batches of activations. It is not safe for concurrent use. Close frees its memory on the
 // device.
 type Trainer struct {
-	cfg    Config
-	eng    engine
-	scale  float64 // s of the input, folded into the weights on save
-	step   int64   // steps done
-	silent []int64 // rows since each latent last fired
-	scaled []float32
-	dead   []int32
-	meta   map[string]any
+	cfg       Config
+	eng       engine
+	scale     float64 // s of the input, folded into the weights on save
+	threshold float64 // batchtopk's running threshold, on scores
+	step      int64   // steps done
+	silent    []int64 // rows since each latent last fired
+	scaled    []float32
+	dead      []int32
+	meta      map[string]any
 }
 
 // NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, d] with n >= 1, gives the input scale and
@@ -106,6 +107,9 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	if err != nil {
 		return StepStats{}, fmt.Errorf("sae: step %d: %w", next, err)
 	}
+	if t.cfg.byBatch() {
+		t.threshold = followThreshold(t.threshold, out.least, t.cfg.ThresholdLR)
+	}
 	dead := 0
 	for i, fired := range out.fired {
 		t.silent[i] += n
@@ -133,38 +137,4 @@ func (t *Trainer) deadLatents(dst []int32) []int32 {
 		}
 	}
 	return dst
-}
-
-// SAE returns the trained autoencoder for raw activations. The input scale s is folded (W_enc * s, W_dec / s,
-// b_dec / s) and, when latents are selected by pre * |W_dec row|, so are the norms of the decoder rows.
-func (t *Trainer) SAE() (*SAE, error) {
-	p, err := t.eng.snapshot()
-	if err != nil {
-		return nil, err
-	}
-	d, f := t.cfg.DIn, t.cfg.DSAE
-	out := &SAE{
-		Arch: t.cfg.Arch, DIn: d, DSAE: f, K: t.cfg.K,
-		ApplyBDecToInput: true, Normalize: NormalizeNone,
-		WEnc: make([]float32, d*f), WDec: make([]float32, d*f), BEnc: make([]float32, f), BDec: make([]float32, d),
-		Metadata: map[string]any{},
-	}
-	for k, v := range t.meta {
-		out.Metadata[k] = v
-	}
-	transpose(out.WEnc, p.w.enc, f, d)
-	copy(out.WDec, p.w.dec)
-	copy(out.BEnc, p.w.bEnc)
-	copy(out.BDec, p.w.bDec)
-	if err := out.FoldScale(t.scale); err != nil {
-		return nil, err
-	}
-	if t.cfg.RescaleByDecoder { // with unit rows the flag is harmless, so that it is kept out of the file
-		out.RescaleByDecoder = true
-		if err := out.FoldDecoderNorm(); err != nil {
-			return nil, err
-		}
-		out.RescaleByDecoder = false
-	}
-	return out, nil
 }

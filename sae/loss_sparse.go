@@ -1,0 +1,91 @@
+package sae
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// sparseLoss is the loss of the architectures that keep a number of latents: topk, abstopk, batchtopk and matryoshka,
+// whose loss is the sum of the squared errors of all prefixes of the dictionary.
+func sparseLoss(in lossInput) lossOutput {
+	f := newForward(in)
+	pre := preOf(in, f.xc)      // [b, f]
+	scores := scoresOf(in, pre) // [b, f]
+	var acts *Node
+	var out lossOutput
+	order := scores
+	switch {
+	case in.cfg.base() == ArchAbsTopK:
+		order = Abs(scores)
+		acts = Where(topKMaskGraph(order, in.cfg.K), pre, ZerosLike(pre))
+	case in.cfg.byBatch():
+		kept := batchMaskGraph(scores, in.cfg.batchK())
+		acts = Where(kept, pre, ZerosLike(pre))
+		inf := Infinity(pre.Graph(), pre.DType(), 1)
+		least := ReduceAllMin(Where(kept, StopGradient(scores), inf))
+		out.least = Where(Equal(least, inf), ZerosLike(least), least)
+	default:
+		acts = Where(topKMaskGraph(scores, in.cfg.K), MaxScalar(pre, 0), ZerosLike(pre))
+	}
+	out.fired = firedGraph(acts)
+	if in.cfg.base() == ArchMatryoshka {
+		return f.prefixes(acts, pre, order, out)
+	}
+	out.e = f.decode(acts)
+	out.main = squared(in, out.e)
+	if in.dead != nil {
+		out.aux = auxGraph(in, pre, order, StopGradient(out.e))
+	}
+	return out
+}
+
+// prefixes adds the squared error of each prefix of the latents. AuxK is that of the whole dictionary or, with
+// LevelAux, one for each band of latents against its prefix's residual.
+func (f forward) prefixes(acts, pre, order *Node, out lossOutput) lossOutput {
+	in := f.in
+	y := BroadcastToDims(ExpandAxes(in.w.bDec(), 0), in.x.Shape().Dimensions[0], in.cfg.width())
+	lo := 0
+	for _, hi := range in.cfg.Matryoshka.Widths {
+		band := func(n *Node) *Node { return Slice(n, AxisRange(), AxisRange(lo, hi)) }
+		dec := Slice(in.w.dec(), AxisRange(lo, hi))
+		y = Add(y, Einsum("bf,fw->bw", band(acts), dec))
+		e := f.finish(y)
+		out.e = e
+		out.main = addTo(out.main, squared(in, e))
+		if in.dead != nil && in.cfg.Matryoshka.LevelAux {
+			dead := Slice(in.dead, AxisRange(lo, hi))
+			// The share of dead latents of the band, in place of that of the whole dictionary.
+			scale := MulScalar(ReduceAllSum(dead), 1/float64(in.cfg.AuxK))
+			factor := Mul(MulScalar(in.main, in.cfg.AuxCoef), Min(scale, OnesLike(scale)))
+			out.aux = addTo(out.aux, auxBand(in, band(pre), band(order), StopGradient(e), dec, dead, factor, min(in.cfg.AuxK, hi-lo)))
+		}
+		lo = hi
+	}
+	if in.dead != nil && !in.cfg.Matryoshka.LevelAux {
+		out.aux = auxGraph(in, pre, order, StopGradient(out.e))
+	}
+	return out
+}
+
+func addTo(sum, n *Node) *Node {
+	if sum == nil {
+		return n
+	}
+	return Add(sum, n)
+}
+
+// batchMaskGraph tells which scores [b, f] are among the n largest of the whole batch and above zero. Equal scores at
+// the limit are all kept. The n-th largest is found by its bits, from the highest: positive floats are ordered as their
+// bits are, so that 31 counting passes do what a sort of b*f numbers would.
+func batchMaskGraph(scores *Node, n int) *Node {
+	s := StopGradient(MaxScalar(scores, 0))
+	bits := Bitcast(s, dtypes.Int32)
+	limit := Const(s.Graph(), int32(0))
+	want := Const(s.Graph(), int32(n))
+	for bit := 30; bit >= 0; bit-- {
+		try := Add(limit, Const(s.Graph(), int32(1)<<bit))
+		count := ReduceAllSum(ConvertDType(GreaterOrEqual(bits, try), dtypes.Int32))
+		limit = Where(GreaterOrEqual(count, want), try, limit)
+	}
+	return And(GreaterOrEqual(bits, limit), GreaterThan(s, ZerosLike(s)))
+}
