@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,19 +11,26 @@ import (
 	"loupe/probe/text"
 )
 
-// TestFamilies captures with every tiny golden model and compares with runs without padding: padding ids, empty rows
-// and pooled positions are right for each.
+// TestFamilies captures with a tiny golden model for every way in which the input shapes the numbers (positions, token
+// types, pooled position) and compares with runs without padding.
 func TestFamilies(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join(graphtest.Golden(t), "models", "tiny"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := map[string]bool{}
 	for _, e := range entries {
 		if !e.IsDir() {
 			continue
 		}
 		t.Run(e.Name(), func(t *testing.T) {
 			f := newFixture(t, graphtest.Backend(t), e.Name(), 1, 1)
+			spec := f.model.Spec
+			way := fmt.Sprint(spec.Causal, spec.Positions, spec.PosFromID, spec.Pooler, spec.PoolLargestID, spec.TypeVocab > 0, spec.RelBias != nil)
+			if seen[way] {
+				return // as another model, for what a batch is made of
+			}
+			seen[way] = true
 			cfg := f.cfg
 			// of equal lengths, so that the unpadded runs compile once
 			content := `{"text":"w5 é w9 w11 w6","parity":"a"}` + "\n" + `{"text":"w6 w6 w7 w12 w8","parity":"b"}` + "\n"
@@ -41,6 +49,9 @@ func TestFamilies(t *testing.T) {
 			_, s := f.run(t, cfg, RunOptions{})
 			checkAgainstDirectRun(t, f, cfg, s, 1e-4)
 		})
+	}
+	if len(seen) < 6 {
+		t.Errorf("only %d kinds of input among the golden models", len(seen))
 	}
 }
 
