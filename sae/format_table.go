@@ -16,52 +16,63 @@ const (
 	FormatOpenAI             = "openai"              // openai/sparse_autoencoder: one .pt file
 )
 
+// Format describes one of the formats.
+type Format struct {
+	Name   string
+	Files  []string // of an SAE's folder, which tell the format; none: the SAE is one file
+	Suffix string   // of an SAE that is one file
+	Writes bool     // loupe writes it too
+}
+
 // format is one row of the table of formats.
 type format struct {
-	name  string
-	marks string // the files that tell it, for messages
-	// is tells whether path, a folder unless file, is of the format.
-	is   func(path string, folder bool) bool
-	read func(path string) (*SAE, error)
+	name   string
+	files  []string
+	suffix string
+	read   func(path string) (*SAE, error)
 	// write writes the SAE and returns what changed in its form, in sentences. Nil: read only.
 	write func(s *SAE, path string) ([]string, error)
 }
 
 // formats is the table; the first that matches a path is its format.
 func formats() []format {
-	has := func(names ...string) func(string, bool) bool {
-		return func(path string, folder bool) bool {
-			for _, name := range names {
-				if _, err := os.Stat(filepath.Join(path, name)); !folder || err != nil {
-					return false
-				}
-			}
-			return true
-		}
-	}
-	one := func(suffix, inside string) func(string, bool) bool {
-		return func(path string, folder bool) bool {
-			if folder {
-				return inside != "" && has(inside)(path, true)
-			}
-			return strings.HasSuffix(path, suffix)
-		}
-	}
 	return []format{
-		{FormatSAELens, configFile + " and " + weightsFile, has(configFile, weightsFile), Load, writeSAELens},
-		{FormatSparsify, configFile + " and " + sparsifyWeights, has(configFile, sparsifyWeights), readSparsify, writeSparsify},
-		{FormatDictionaryLearning, dictionaryConfig + " and " + dictionaryWeights, has(dictionaryConfig, dictionaryWeights), readDictionaryLearning, writeDictionaryLearning},
-		{FormatGemmaScope, gemmaScopeWeights, one(".npz", gemmaScopeWeights), readGemmaScope, nil},
-		{FormatOpenAI, "one .pt file", one(".pt", ""), readOpenAI, writeOpenAI},
+		{FormatSAELens, []string{configFile, weightsFile}, "", Load, writeSAELens},
+		{FormatSparsify, []string{configFile, sparsifyWeights}, "", readSparsify, writeSparsify},
+		{FormatDictionaryLearning, []string{dictionaryConfig, dictionaryWeights}, "", readDictionaryLearning, writeDictionaryLearning},
+		{FormatGemmaScope, []string{gemmaScopeWeights}, ".npz", readGemmaScope, nil},
+		{FormatOpenAI, nil, ".pt", readOpenAI, writeOpenAI},
 	}
 }
 
-// Formats returns the names of the formats that [Read] understands and whether [SAE.Write] writes each.
-func Formats() (names []string, writes []bool) {
+// Formats returns the formats that [Read] understands.
+func Formats() []Format {
+	var out []Format
 	for _, f := range formats() {
-		names, writes = append(names, f.name), append(writes, f.write != nil)
+		out = append(out, Format{f.name, f.files, f.suffix, f.write != nil})
 	}
-	return names, writes
+	return out
+}
+
+// is tells whether path, a folder or a file, is of the format.
+func (f format) is(path string, folder bool) bool {
+	if !folder {
+		return f.suffix != "" && strings.HasSuffix(path, f.suffix)
+	}
+	for _, name := range f.files {
+		if _, err := os.Stat(filepath.Join(path, name)); err != nil {
+			return false
+		}
+	}
+	return len(f.files) > 0
+}
+
+// marks says by which files the format is told.
+func (f format) marks() string {
+	if f.files == nil {
+		return "a " + f.suffix + " file"
+	}
+	return strings.Join(f.files, " and ")
 }
 
 // DetectFormat tells by its files which format the folder or file at path has.
@@ -80,7 +91,7 @@ func detect(path string) (format, error) {
 		if f.is(path, info.IsDir()) {
 			return f, nil
 		}
-		want = append(want, fmt.Sprintf("%s (%s)", f.name, f.marks))
+		want = append(want, fmt.Sprintf("%s (%s)", f.name, f.marks()))
 	}
 	if other := otherFormat(path); other != "" {
 		return format{}, fmt.Errorf("sae: %s holds %s", path, other)
