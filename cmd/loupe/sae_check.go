@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"loupe/internal/safetensors"
+	"loupe/probe/store"
+	"loupe/sae"
+)
+
+// parity is a certificate: what an SAE computes beside what a golden file says.
+type parity struct {
+	SAE         string              `json:"sae"`
+	Format      string              `json:"format"`
+	Golden      string              `json:"golden,omitempty"`
+	Backend     string              `json:"backend"`
+	Comparisons []parityComparison  `json:"comparisons,omitempty"`
+	Identity    *sae.IdentityReport `json:"identity,omitempty"`
+	OK          bool                `json:"ok"`
+}
+
+// parityComparison compares one tensor.
+type parityComparison struct {
+	Name     string  `json:"name"`
+	Compared int     `json:"compared"`
+	MaxAbs   float64 `json:"max_abs"`
+	Beyond   int     `json:"beyond_tolerance"`
+	OK       bool    `json:"ok"`
+}
+
+func newSAECheckCmd(a *app) *cobra.Command {
+	var golden, storeDir, site string
+	var rtol, atol float64
+	var rows int64
+	cmd := &cobra.Command{
+		Use:   "check SAE (--golden FILE | --store STORE)",
+		Short: "Check a sparse autoencoder against reference outputs or against activations",
+		Long: "With --golden, encode and decode the tensor x of a safetensors file and compare with its feature_acts and recon, which the\n" +
+			"SAE's own tool made. With --store, test whether the SAE belongs to the activations of a store: how much of a sample it\n" +
+			"leaves unexplained, and whether another site, scale, normalisation or treatment of special tokens fits far better.\n" +
+			"The exit code is 1 when a check fails. " + saeRef,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if golden == "" && storeDir == "" {
+				return usagef("nothing to check against; give --golden or --store")
+			}
+			if rtol < 0 || atol < 0 || rows < 2 {
+				return usagef("--rtol %v, --atol %v and --rows %d: tolerances must not be negative, and two rows are needed", rtol, atol, rows)
+			}
+			s, format, err := readSAE(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			b, err := a.open()
+			if err != nil {
+				return err
+			}
+			cert := parity{SAE: args[0], Format: format, Golden: golden, Backend: b.String(), OK: true}
+			if golden != "" {
+				run, err := sae.NewRunner(b, s, 256)
+				if err != nil {
+					return err
+				}
+				defer run.Close()
+				if cert.Comparisons, err = compareGolden(cmd.Context(), run, s, golden, rtol, atol); err != nil {
+					return err
+				}
+			}
+			if storeDir != "" {
+				samples, err := identitySamples(cmd.Context(), s, storeDir, site, rows)
+				if err != nil {
+					return err
+				}
+				id, err := sae.Identify(cmd.Context(), b, s, samples)
+				if err != nil {
+					return err
+				}
+				cert.Identity, cert.OK = &id, id.OK
+			}
+			for _, c := range cert.Comparisons {
+				cert.OK = cert.OK && c.OK
+			}
+			if err := a.printParity(cert); err != nil {
+				return err
+			}
+			if !cert.OK {
+				return fmt.Errorf("%s did not pass", args[0])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&golden, "golden", "", "safetensors file with x, feature_acts and recon")
+	cmd.Flags().StringVar(&storeDir, "store", "", "activation store to test on")
+	cmd.Flags().StringVar(&site, "site", "", "site of the store (default: the SAE's own)")
+	cmd.Flags().Float64Var(&rtol, "rtol", 2e-5, "relative tolerance")
+	cmd.Flags().Float64Var(&atol, "atol", 2e-5, "absolute tolerance")
+	cmd.Flags().Int64Var(&rows, "rows", 2000, "rows of the store to test on, at most")
+	return cmd
+}
+
+// compareGolden encodes and reconstructs a golden file's x and compares with its feature_acts and recon.
+func compareGolden(ctx context.Context, run *sae.Runner, s *sae.SAE, file string, rtol, atol float64) ([]parityComparison, error) {
+	f, err := safetensors.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	read := func(name string, width int) ([]float32, error) {
+		info, ok := f.Info(name)
+		if !ok {
+			return nil, fmt.Errorf("%s: tensor %s is missing; a golden file has x, feature_acts and recon", file, name)
+		}
+		if len(info.Shape) != 2 || info.Shape[1] != width {
+			return nil, fmt.Errorf("%s: tensor %s has shape %v, want [rows, %d]", file, name, info.Shape, width)
+		}
+		return f.Float32(name)
+	}
+	x, err := read("x", s.DIn)
+	if err != nil {
+		return nil, err
+	}
+	acts, err := read("feature_acts", s.DSAE)
+	if err != nil {
+		return nil, err
+	}
+	recon, err := read("recon", s.Width())
+	if err != nil {
+		return nil, err
+	}
+	lat, out, err := run.Reconstruct(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	dense := make([]float32, lat.Rows()*s.DSAE)
+	for r := range lat.Rows() {
+		index, value := lat.Row(r)
+		for j, i := range index {
+			if value[j] != 0 {
+				dense[r*s.DSAE+int(i)] = value[j]
+			}
+		}
+	}
+	compare := func(name string, got, want []float32) (parityComparison, error) {
+		if len(got) != len(want) {
+			return parityComparison{}, fmt.Errorf("%s: %s has %d values for the %d of x's rows", file, name, len(want), len(got))
+		}
+		c := parityComparison{Name: name, Compared: len(want)}
+		for i, w := range want {
+			diff := math.Abs(float64(got[i]) - float64(w))
+			c.MaxAbs = max(c.MaxAbs, diff)
+			if !(diff <= atol+rtol*math.Abs(float64(w))) {
+				c.Beyond++
+			}
+		}
+		c.OK = c.Beyond == 0
+		return c, nil
+	}
+	one, err := compare("feature_acts", dense, acts)
+	if err != nil {
+		return nil, err
+	}
+	two, err := compare("recon", out, recon)
+	return []parityComparison{one, two}, err
+}
+
+// identitySamples takes rows of the SAE's site and of the store's other sites of its width.
+func identitySamples(ctx context.Context, s *sae.SAE, dir, site string, rows int64) ([]sae.Sample, error) {
+	st, err := store.Open(dir, store.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	if site == "" {
+		name, ok := s.Metadata["hook_name"].(string)
+		if !ok {
+			return nil, usagef("the SAE does not say which site it is for; give --site")
+		}
+		site = name
+	}
+	if _, err := st.Site(site); err != nil {
+		return nil, err
+	}
+	names := []string{site}
+	for _, other := range st.Manifest().Sites {
+		if other.Name != site && other.Per == store.Token && other.Dim() == s.DIn && !s.Transcoder() {
+			names = append(names, other.Name)
+		}
+	}
+	out, _ := s.Metadata["hook_name_out"].(string)
+	var samples []sae.Sample
+	for _, name := range names {
+		sample := sae.Sample{Site: name}
+		var index []int64
+		if sample.X, index, err = siteRows(ctx, st, name, store.Select{ExcludeSpecial: true}, s.DIn, rows); err != nil {
+			return nil, err
+		}
+		if s.Transcoder() {
+			info, err := st.Site(out)
+			if err != nil {
+				return nil, fmt.Errorf("the transcoder's output: %w; capture hook_name_out %q too", err, out)
+			}
+			if info.Dim() != s.Width() {
+				return nil, fmt.Errorf("the transcoder has d_out %d, but %s of the store has %d dimensions", s.Width(), out, info.Dim())
+			}
+			sample.Y = make([]float32, len(index)*s.Width())
+			if err := st.Gather(sample.Y, out, index); err != nil {
+				return nil, err
+			}
+		}
+		samples = append(samples, sample)
+	}
+	special, err := specialRows(st, site, s.DIn, rows)
+	samples[0].Special = special
+	return samples, err
+}
+
+// siteRows returns at most limit rows of a site, a fixed random choice, and their numbers.
+func siteRows(ctx context.Context, st *store.Store, site string, sel store.Select, d int, limit int64) ([]float32, []int64, error) {
+	rows, err := openRows(ctx, st, site, sel, 0x1de)
+	if err != nil {
+		return nil, nil, err
+	}
+	if rows.dim != d {
+		return nil, nil, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", d, site, rows.dim)
+	}
+	index := make([]int64, min(limit, rows.count))
+	x := make([]float32, len(index)*d)
+	return x, index, rows.cursor.Batch(index, []string{site}, [][]float32{x})
+}
+
+// specialRows returns rows of special tokens among the store's first rows, about limit at most.
+func specialRows(st *store.Store, site string, d int, limit int64) ([]float32, error) {
+	first := make([]int64, min(st.Rows(), 20*limit))
+	for i := range first {
+		first[i] = int64(i)
+	}
+	tokens, err := st.TokenRows(first)
+	if err != nil {
+		return nil, err
+	}
+	var index []int64
+	for i, row := range tokens {
+		if row.Special && int64(len(index)) < limit {
+			index = append(index, first[i])
+		}
+	}
+	x := make([]float32, len(index)*d)
+	if len(index) == 0 {
+		return nil, nil
+	}
+	return x, st.Gather(x, site, index)
+}
+
+func (a *app) printParity(c parity) error {
+	if a.json {
+		return a.printJSON(c)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	if c.Comparisons != nil {
+		fmt.Fprintln(w, "TENSOR\tCOMPARED\tMAX ABS\tBEYOND\tRESULT")
+		for _, t := range c.Comparisons {
+			fmt.Fprintf(w, "%s\t%d\t%.2e\t%d\t%s\n", t.Name, t.Compared, t.MaxAbs, t.Beyond, map[bool]string{true: "ok", false: "FAIL"}[t.OK])
+		}
+	}
+	if id := c.Identity; id != nil {
+		fmt.Fprintln(w, "READING\tFVU\tL0")
+		fmt.Fprintf(w, "as the SAE says, on %d rows of %s\t%.4f\t%.1f\n", id.Rows, id.Site, id.FVU, id.L0)
+		for _, t := range id.Trials {
+			fmt.Fprintf(w, "%s\t%.4f\t%.1f\n", t.What, t.FVU, t.L0)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if c.Identity != nil {
+		for _, f := range c.Identity.Findings {
+			if _, err := fmt.Fprintf(a.out, "finding: %s\n", f); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprintf(a.out, "%s (%s): %s\n", c.SAE, c.Format, map[bool]string{true: "ok", false: "FAIL"}[c.OK])
+	return err
+}
