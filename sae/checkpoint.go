@@ -27,14 +27,16 @@ type trainerState struct {
 	Format    int            `json:"format"`
 	Step      int64          `json:"step"`
 	Scale     float64        `json:"scale"`
+	OutScale  float64        `json:"out_scale"`
 	Threshold float64        `json:"threshold,omitempty"` // batchtopk's
+	Control   controller     `json:"control"`
 	Config    Config         `json:"config"`
 	Metadata  map[string]any `json:"metadata,omitempty"`
 	Cursor    []byte         `json:"cursor"`
 	Digest    string         `json:"state_sha256"`
 }
 
-const stateFormat = 1
+const stateFormat = 2
 
 // WriteCheckpoint writes the trainer's whole state and the data's cursor into dir, an existing empty folder. The caller
 // makes the folder appear under its final name when it is whole, as [loupe/internal/run.Dir.SaveCheckpoint] does.
@@ -51,7 +53,7 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 	if err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
-	state := trainerState{stateFormat, t.step, t.scale, t.threshold, t.cfg, t.meta, cursor, digest}
+	state := trainerState{stateFormat, t.step, t.scale, t.outScale, t.threshold, t.control, t.cfg, t.meta, cursor, digest}
 	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
@@ -96,8 +98,11 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if err := s.Config.Validate(); err != nil {
 		return nil, nil, err
 	}
-	if s.Step < 0 || !(s.Scale > 0) {
-		return nil, nil, fmt.Errorf("%s: step %d, scale %v", stateFile, s.Step, s.Scale)
+	if s.Step < 0 || !(s.Scale > 0) || !(s.OutScale > 0) || !(s.Threshold >= 0) {
+		return nil, nil, fmt.Errorf("%s: step %d, scales %v and %v, threshold %v", stateFile, s.Step, s.Scale, s.OutScale, s.Threshold)
+	}
+	if err := s.Control.valid(); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", stateFile, err)
 	}
 	tensors := filepath.Join(path, stateTensors)
 	digest, err := safetensors.Digest(tensors)
@@ -130,11 +135,12 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if len(silent) != s.Config.DSAE {
 		return nil, nil, fmt.Errorf("silent has %d values, want %d", len(silent), s.Config.DSAE)
 	}
-	t, err := newTrainer(b, s.Config, p, s.Scale)
-	if err != nil {
+	t := &Trainer{
+		cfg: s.Config, step: s.Step, scale: s.Scale, outScale: s.OutScale, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
+	}
+	if err := t.open(b, p); err != nil {
 		return nil, nil, err
 	}
-	t.step, t.threshold, t.meta = s.Step, s.Threshold, s.Metadata
 	copy(t.silent, silent)
 	return t, s.Cursor, nil
 }

@@ -38,26 +38,28 @@ type Config struct {
 	Batch  int    `json:"batch" doc:"rows of one step"`
 	Seed   uint64 `json:"seed" doc:"seed of the initial dictionary"`
 
-	LR      float64 `json:"lr" doc:"peak learning rate; 0: 2e-4 * sqrt(2^14 / d_sae)"`
-	Warmup  float64 `json:"warmup" doc:"share of the steps, the first ones, with a rising rate"`
-	Decay   float64 `json:"decay" doc:"share of the steps, the last ones, with a rate falling to zero"`
-	Beta1   float64 `json:"beta1" doc:"Adam: decay of the mean of the gradients"`
-	Beta2   float64 `json:"beta2" doc:"Adam: decay of the mean of their squares"`
-	AdamEps float64 `json:"adam_eps" doc:"Adam: added to the root of the second moment"`
-	Clip    float64 `json:"clip" doc:"largest L2 norm of the whole gradient; 0: no limit"`
+	LR       float64 `json:"lr" doc:"peak learning rate; 0: 2e-4 * sqrt(2^14 / d_sae)"`
+	Warmup   float64 `json:"warmup" doc:"share of the steps, the first ones, with a rising rate"`
+	Decay    float64 `json:"decay" doc:"share of the steps, the last ones, with a rate falling to zero"`
+	Schedule string  `json:"schedule" enum:"linear,cosine" doc:"how the rate falls over the last decay share"`
+	Beta1    float64 `json:"beta1" doc:"Adam: decay of the mean of the gradients"`
+	Beta2    float64 `json:"beta2" doc:"Adam: decay of the mean of their squares"`
+	AdamEps  float64 `json:"adam_eps" doc:"Adam: added to the root of the second moment"`
+	Clip     float64 `json:"clip" doc:"largest L2 norm of the whole gradient; 0: no limit"`
 
 	Loss       string  `json:"loss" enum:"fvu,mse" doc:"fvu: error over the batch's variance (OpenAI); mse: error summed over d (SAELens)"`
 	AuxK       int     `json:"aux_k" doc:"dead latents per row in AuxK; 0: the power of two nearest to d_in / 2"`
 	AuxCoef    float64 `json:"aux_coef" doc:"weight of AuxK; 0 turns it off"`
 	DeadTokens int64   `json:"dead_tokens" doc:"a latent silent for so many rows is dead"`
 
-	SparsityCoef float64          `json:"sparsity_coef" doc:"weight of the sparsity term of standard, gated and jumprelu"`
-	LpNorm       float64          `json:"lp_norm" doc:"standard: the norm of the sparsity term, 1 for L1"`
-	TargetL0     float64          `json:"target_l0" doc:"active latents per row to reach; 0: what k or sparsity_coef give"`
-	ThresholdLR  float64          `json:"threshold_lr" doc:"batchtopk: step of the running threshold towards each batch's smallest active score"`
-	JumpReLU     JumpReLUConfig   `json:"jumprelu" doc:"of jumprelu"`
-	Matryoshka   MatryoshkaConfig `json:"matryoshka" doc:"of matryoshka_batchtopk"`
-	Pursuit      PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
+	SparsityCoef   float64          `json:"sparsity_coef" doc:"weight of the sparsity term of standard, gated and jumprelu"`
+	SparsityWarmup float64          `json:"sparsity_warmup" doc:"share of the steps, the first ones, with a rising sparsity_coef"`
+	LpNorm         float64          `json:"lp_norm" doc:"standard: the norm of the sparsity term, 1 for L1"`
+	TargetL0       float64          `json:"target_l0" doc:"active latents per row to reach, by the number kept or by driving sparsity_coef; 0: what k or sparsity_coef give"`
+	ThresholdLR    float64          `json:"threshold_lr" doc:"batchtopk: step of the running threshold towards each batch's smallest active score"`
+	JumpReLU       JumpReLUConfig   `json:"jumprelu" doc:"of jumprelu"`
+	Matryoshka     MatryoshkaConfig `json:"matryoshka" doc:"of matryoshka_batchtopk"`
+	Pursuit        PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
@@ -106,7 +108,7 @@ func DefaultConfig() Config {
 		Loss: LossFVU, AuxCoef: 1.0 / 32, DeadTokens: 10_000_000,
 		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
-		SparsityCoef: 1, LpNorm: 1, ThresholdLR: 0.01,
+		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
 		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
 		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
 	}
@@ -123,6 +125,7 @@ func (c Config) Resolve(dIn int) (Config, error) {
 	if c.DSAE == 0 {
 		c.DSAE = c.Expansion * c.DIn
 	}
+	c = c.resolveArch()
 	if c.LR == 0 && c.DSAE > 0 {
 		c.LR = 2e-4 * math.Sqrt(16384/float64(c.DSAE))
 	}
@@ -150,7 +153,7 @@ func (c Config) Validate() error {
 		return bad("d_in", c.DIn, "at least 1")
 	case c.DSAE < 1 || c.DSAE > math.MaxInt32 || c.DIn > math.MaxInt32/c.DSAE:
 		return bad("d_sae", c.DSAE, "at least 1, and d_in * d_sae below 2^31; set d_sae or expansion")
-	case c.K < 1 || c.K > c.DSAE:
+	case c.selects() && (c.K < 1 || c.K > c.DSAE):
 		return bad("k", c.K, fmt.Sprintf("between 1 and d_sae = %d", c.DSAE))
 	case c.Tokens < 1:
 		return bad("tokens", c.Tokens, "at least 1")
@@ -182,9 +185,11 @@ func (c Config) Validate() error {
 		return bad("checkpoint_tokens", c.CheckpointTokens, "at least 1")
 	}
 	for _, err := range []error{
-		oneOf("arch", c.Arch, ArchTopK),
+		oneOf("arch", c.Arch, trainable[:]...),
+		c.validateArch(bad),
+		oneOf("schedule", c.Schedule, ScheduleLinear, ScheduleCosine),
 		oneOf("loss", c.Loss, LossFVU, LossMSE),
-		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected),
+		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, normalizeLayerNorm, normalizeConstantNorm),
 		oneOf("decoder", c.Decoder, DecoderUnit, DecoderFree),
 		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
 	} {

@@ -1,5 +1,17 @@
 package sae
 
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// trainable are the architectures that [Config.Arch] can name.
+var trainable = [...]string{
+	ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
+	ArchTranscoder, ArchSkipTranscoder, ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKSkipTranscoder,
+}
+
 // base is the architecture without its transcoder form: what its activation function and its loss are called.
 func (c Config) base() string {
 	switch c.Arch {
@@ -66,4 +78,134 @@ func supports(c Config, engine string) bool {
 		return c.Arch == ArchTopK && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
 	}
 	return false
+}
+
+// controlled tells whether a controller drives the sparsity coefficient.
+func (c Config) controlled() bool {
+	if c.TargetL0 == 0 {
+		return false
+	}
+	switch c.base() {
+	case ArchStandard, ArchGated:
+		return true
+	case ArchJumpReLU: // the other two terms hold the target themselves
+		return c.JumpReLU.Sparsity == SparsityStep || c.JumpReLU.Sparsity == SparsityTanh
+	}
+	return false
+}
+
+// rowWidth is that of a training row: the input and, for a transcoder, the target after it.
+func (c Config) rowWidth() int {
+	if c.transcodes() {
+		return c.DIn + c.width()
+	}
+	return c.DIn
+}
+
+// resolveArch fills in what an architecture's fields are when they are left out.
+func (c Config) resolveArch() Config {
+	if c.DOut == 0 && c.transcodes() {
+		c.DOut = c.DIn
+	}
+	if c.TargetL0 > 0 && (c.selects() && !c.byBatch() || c.Arch == ArchMatchingPursuit) {
+		c.K = int(math.Round(c.TargetL0))
+	}
+	if c.Arch == ArchMatchingPursuit && c.Pursuit.Iterations == 0 {
+		c.Pursuit.Iterations = c.K
+	}
+	if c.Arch == ArchMatryoshka && len(c.Matryoshka.Widths) == 0 {
+		c.Matryoshka.Widths = nil
+		for by := 16; by > 1; by /= 2 {
+			if w := c.DSAE / by; w > 0 && !slices.Contains(c.Matryoshka.Widths, w) {
+				c.Matryoshka.Widths = append(c.Matryoshka.Widths, w)
+			}
+		}
+		c.Matryoshka.Widths = append(c.Matryoshka.Widths, c.DSAE)
+	}
+	if c.Engine == EngineAuto && !supports(c, EngineHybrid) {
+		c.Engine = EngineDense
+	}
+	return c
+}
+
+// validateArch checks the fields that only some architectures use.
+func (c Config) validateArch(bad func(field string, value any, want string) error) error {
+	number := func(v float64) bool { return v >= 0 && v <= 1e12 }
+	switch {
+	case c.DOut != 0 && !c.transcodes() && c.DOut != c.DIn:
+		return bad("d_out", c.DOut, "left out, except for transcoders")
+	case c.DOut < 0 || c.width() > math.MaxInt32/c.DSAE || c.width() > math.MaxInt32/c.DIn:
+		return bad("d_out", c.DOut, "at least 1, with products with d_in and d_sae below 2^31")
+	case !number(c.SparsityCoef):
+		return bad("sparsity_coef", c.SparsityCoef, "between 0 and 1e12")
+	case c.controlled() && c.SparsityCoef == 0:
+		return bad("sparsity_coef", c.SparsityCoef, "above 0, where target_l0 has it driven")
+	case !(c.SparsityWarmup >= 0 && c.SparsityWarmup <= 1):
+		return bad("sparsity_warmup", c.SparsityWarmup, "a share between 0 and 1 of the steps")
+	case !(c.TargetL0 >= 0 && c.TargetL0 <= float64(c.DSAE)):
+		return bad("target_l0", c.TargetL0, fmt.Sprintf("between 0 (off) and d_sae = %d", c.DSAE))
+	case c.base() == ArchStandard && !(c.LpNorm > 0 && c.LpNorm <= 100):
+		return bad("lp_norm", c.LpNorm, "above 0 and at most 100")
+	case c.byBatch() && !(c.ThresholdLR > 0 && c.ThresholdLR <= 1):
+		return bad("threshold_lr", c.ThresholdLR, "above 0 and at most 1")
+	case c.byBatch() && c.batchK() < 1:
+		return bad("target_l0", c.TargetL0, "at least one latent for a batch")
+	case c.Normalize == NormalizeExpected && c.Arch == ArchMatchingPursuit:
+		return bad("normalize_activations", c.Normalize, "another one: a scale cannot be folded into matching pursuit's tied weights")
+	case c.Engine != EngineAuto && !supports(c, c.Engine):
+		return bad("engine", c.Engine, fmt.Sprintf("%q or %q for %s with normalisation %s", EngineAuto, EngineDense, c.Arch, c.Normalize))
+	}
+	switch c.base() {
+	case ArchJumpReLU:
+		return c.validateJumpReLU(bad, number)
+	case ArchMatryoshka:
+		return c.validateWidths(bad)
+	case ArchMatchingPursuit:
+		if c.Pursuit.Iterations < 1 || c.Pursuit.Iterations > 256 {
+			return bad("pursuit.iterations", c.Pursuit.Iterations, "between 1 and 256")
+		}
+		if !number(c.Pursuit.Residual) {
+			return bad("pursuit.residual", c.Pursuit.Residual, "at least 0")
+		}
+	}
+	return nil
+}
+
+func (c Config) validateJumpReLU(bad func(string, any, string) error, number func(float64) bool) error {
+	j := c.JumpReLU
+	modes := []string{SparsityStep, SparsityTanh, SparsityQuadratic, SparsityTarget}
+	switch {
+	case !(j.Bandwidth > 0 && j.Bandwidth <= 1e6):
+		return bad("jumprelu.bandwidth", j.Bandwidth, "above 0 and at most 1e6")
+	case !slices.Contains(jumpKernels[:], j.Kernel):
+		return bad("jumprelu.kernel", fmt.Sprintf("%q", j.Kernel), fmt.Sprintf("one of %q", jumpKernels))
+	case !slices.Contains(modes, j.Sparsity):
+		return bad("jumprelu.sparsity", fmt.Sprintf("%q", j.Sparsity), fmt.Sprintf("one of %q", modes))
+	case (j.Sparsity == SparsityQuadratic || j.Sparsity == SparsityTarget) && c.TargetL0 == 0:
+		return bad("target_l0", c.TargetL0, fmt.Sprintf("above 0 for jumprelu.sparsity %q", j.Sparsity))
+	case !number(j.Init):
+		return bad("jumprelu.init_threshold", j.Init, "at least 0")
+	case !number(j.TanhScale):
+		return bad("jumprelu.tanh_scale", j.TanhScale, "at least 0")
+	case !number(j.PreActCoef):
+		return bad("jumprelu.pre_act_coef", j.PreActCoef, "at least 0")
+	}
+	return nil
+}
+
+func (c Config) validateWidths(bad func(string, any, string) error) error {
+	before := 0
+	for _, w := range c.Matryoshka.Widths {
+		if w <= before {
+			return bad("matryoshka.widths", c.Matryoshka.Widths, "positive and strictly rising")
+		}
+		before = w
+	}
+	if before != c.DSAE {
+		return bad("matryoshka.widths", c.Matryoshka.Widths, fmt.Sprintf("sizes of which the last is d_sae = %d", c.DSAE))
+	}
+	if c.Matryoshka.LevelAux && c.Loss == LossFVU {
+		return bad("matryoshka.level_aux", true, "used with loss mse")
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ func TestEnginesAgree(t *testing.T) {
 				cfg.Loss, cfg.Decoder, cfg.RescaleByDecoder, cfg.AdamEps = c.loss, c.decoder, c.rescale, 1e-6
 			})
 			x := normals(7, 3*cfg.Batch*cfg.DIn)
-			p := newParams(initialWeights(cfg, x))
+			p := newParams(initialWeights(cfg, x, x))
 			scaleBy(p.w.dec[:5*cfg.DIn], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
 			dead := []int32{1, 2, 5, 9, 30, 31, 32, 33, 60, 61, 63}
 			states := map[string]params{}
@@ -87,7 +87,8 @@ func TestFiniteDifferences(t *testing.T) {
 	for _, loss := range []string{LossFVU, LossMSE} {
 		cfg := small(t, func(c *Config) { c.Loss, c.Decoder, c.Clip, c.Batch = loss, DecoderFree, 0, 8 })
 		x := normals(11, cfg.Batch*cfg.DIn)
-		w := initialWeights(cfg, normals(12, 64*cfg.DIn))
+		start := normals(12, 64*cfg.DIn)
+		w := initialWeights(cfg, start, start)
 		lossAt := func(w weights) (float64, weights) {
 			h, err := newHybrid(b, cfg, newParams(w))
 			if err != nil {
@@ -169,7 +170,7 @@ func TestRowOrder(t *testing.T) {
 	for r := range cfg.Batch {
 		copy(y[r*cfg.DIn:(r+1)*cfg.DIn], x[(cfg.Batch-1-r)*cfg.DIn:])
 	}
-	p := newParams(initialWeights(cfg, x))
+	p := newParams(initialWeights(cfg, x, x))
 	var first params
 	for i, batch := range [][]float32{x, y} {
 		e, err := newHybrid(b, cfg, p)

@@ -46,11 +46,9 @@ func (t *Trainer) SAE() (*SAE, error) {
 	if t.cfg.byBatch() {
 		out.Arch = ArchStandard // its tensors, until it becomes jumprelu
 	}
-	if t.scale != 1 {
+	if t.scale != 1 || t.outScale != 1 {
 		rescale := out.RescaleByDecoder
-		if err := out.FoldScale(t.scale); err != nil {
-			return nil, err
-		}
+		out.foldScales(float32(t.scale), float32(t.outScale))
 		if rescale { // scores hold the norms of the decoder, which were divided by the scale
 			threshold /= t.scale
 		}

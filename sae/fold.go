@@ -14,17 +14,19 @@ func (s *SAE) FoldScale(scale float64) error {
 	if !(scale > 0) {
 		return fmt.Errorf("sae: fold scale: the scale is %v; it must be positive", scale)
 	}
-	by := float32(scale)
-	for i := range s.WEnc {
-		s.WEnc[i] *= by
-	}
-	for i := range s.WDec {
-		s.WDec[i] /= by
-	}
-	for i := range s.BDec {
-		s.BDec[i] /= by
-	}
+	s.foldScales(float32(scale), float32(scale))
 	return nil
+}
+
+// foldScales makes an SAE from in * x to out * y into one from x to y.
+func (s *SAE) foldScales(in, out float32) {
+	scaleBy(s.WEnc, in)
+	for _, v := range [][]float32{s.WDec, s.BDec} {
+		for i := range v {
+			v[i] /= out
+		}
+	}
+	scaleBy(s.WSkip, in/out)
 }
 
 // FoldDecoderNorm gives the decoder unit rows and moves the norms into encoder, biases and thresholds. The function

@@ -5,35 +5,51 @@ import (
 	"math/rand/v2"
 )
 
-// initialWeights returns the tied start: decoder rows uniform on the unit sphere by seed, W_enc = W_dec^T, b_enc = 0
-// and b_dec the geometric median of the rows of x, which are scaled already.
-func initialWeights(cfg Config, x []float32) weights {
+// initialWeights returns the start for scaled rows x [n, d_in] and targets y [n, d_out] (the same rows for an
+// autoencoder): decoder rows uniform on the unit sphere by seed, the encoder their transpose, biases 0, b_dec the
+// geometric median of the targets, thresholds as configured. A transcoder has an encoder of its own, and its decoder, if
+// free, starts at zero, so that it begins as the constant b_dec.
+func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
-	for i := range cfg.DSAE {
-		row := w.dec[i*cfg.DIn : (i+1)*cfg.DIn]
-		for j := range row {
-			row[j] = float32(rng.NormFloat64())
+	sphere := func(rows []float32, d int) {
+		for i := range cfg.DSAE {
+			row := rows[i*d : (i+1)*d]
+			for j := range row {
+				row[j] = float32(rng.NormFloat64())
+			}
+			unit(row)
 		}
-		unit(row)
 	}
-	copy(w.enc, w.dec)
-	for j, v := range geometricMedian(x, cfg.DIn) {
+	sphere(w.dec, cfg.width())
+	if cfg.transcodes() {
+		sphere(w.enc, cfg.DIn)
+		if cfg.Decoder == DecoderFree {
+			clear(w.dec)
+		}
+	} else {
+		copy(w.enc, w.dec)
+	}
+	for j, v := range geometricMedian(y, cfg.width()) {
 		w.bDec[j] = float32(v)
+	}
+	for i, t := 0, w.named(cfg, "threshold"); i < len(t); i++ {
+		t[i] = float32(cfg.JumpReLU.Init)
 	}
 	return w
 }
 
-// inputScale returns s with E|s x| = sqrt(d) over the rows of x, or 1 without normalisation or for rows of zeros.
-func inputScale(cfg Config, x []float32) float64 {
-	if cfg.Normalize == NormalizeNone {
+// inputScale returns s with E|s x| = sqrt(d) over the rows of x [n, d], or 1 where the configuration has no such scale or
+// for rows of zeros.
+func inputScale(cfg Config, x []float32, d int) float64 {
+	if cfg.Normalize != NormalizeExpected {
 		return 1
 	}
 	var sum float64
-	n := len(x) / cfg.DIn
+	n := len(x) / d
 	for r := range n {
 		var sq float64
-		for _, v := range x[r*cfg.DIn : (r+1)*cfg.DIn] {
+		for _, v := range x[r*d : (r+1)*d] {
 			sq += float64(v) * float64(v)
 		}
 		sum += math.Sqrt(sq)
@@ -41,7 +57,7 @@ func inputScale(cfg Config, x []float32) float64 {
 	if sum == 0 {
 		return 1
 	}
-	return math.Sqrt(float64(cfg.DIn)) * float64(n) / sum
+	return math.Sqrt(float64(d)) * float64(n) / sum
 }
 
 // geometricMedian returns the point with the least sum of distances to the rows of x, by Weiszfeld's iteration from

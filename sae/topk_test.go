@@ -184,9 +184,9 @@ func TestLearningRate(t *testing.T) {
 		step int64
 		want float64
 	}{{1, 0.1}, {5, 0.5}, {10, 1}, {50, 1}, {80, 1}, {81, 20.0 / 21}, {90, 11.0 / 21}, {100, 1.0 / 21}} {
-		near(t, "rate", learningRate(1, 0.1, 0.2, c.step, 100), c.want, 1e-12)
+		near(t, "rate", learningRate(Config{LR: 1, Warmup: 0.1, Decay: 0.2, Batch: 1, Tokens: 100}, c.step), c.want, 1e-12)
 	}
-	if r := learningRate(1, 0, 0, 1, 1); r != 1 {
+	if r := learningRate(Config{LR: 1, Batch: 1, Tokens: 1}, 1); r != 1 {
 		t.Errorf("without warm-up and decay the rate is %v, want 1", r)
 	}
 }

@@ -17,8 +17,9 @@ func Start(b compute.Backend, cfg Config, rows Rows) (*Trainer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	sample := make([]float32, cfg.InitRows*cfg.DIn)
-	n, err := fill(rows, sample, cfg.DIn)
+	width := cfg.rowWidth()
+	sample := make([]float32, cfg.InitRows*width)
+	n, err := fill(rows, sample, width)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +29,7 @@ func Start(b compute.Backend, cfg Config, rows Rows) (*Trainer, error) {
 	if err := rows.Restore(cursor); err != nil {
 		return nil, fmt.Errorf("sae: rewind the data: %w", err)
 	}
-	return NewTrainer(b, cfg, sample[:n*cfg.DIn])
+	return NewTrainer(b, cfg, sample[:n*width])
 }
 
 // TrainOptions say what [Trainer.Train] does besides training.
@@ -45,13 +46,13 @@ type TrainOptions struct {
 func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error {
 	size := int64(t.cfg.Batch)
 	every := (t.cfg.CheckpointTokens + size - 1) / size
-	batch := make([]float32, t.cfg.Batch*t.cfg.DIn)
+	batch := make([]float32, t.cfg.Batch*t.cfg.rowWidth())
 	saved := t.step
 	for !t.Done() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := fill(rows, batch, t.cfg.DIn)
+		n, err := fill(rows, batch, t.cfg.rowWidth())
 		if err != nil {
 			return err
 		}

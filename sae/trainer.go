@@ -9,15 +9,17 @@ import (
 // StepStats is what one training step reports. Losses are of the batch before the step; MSE is in the units of the
 // activations.
 type StepStats struct {
-	Step     int64   `json:"step"`      // from 1
-	Tokens   int64   `json:"tokens"`    // rows seen so far
-	Loss     float64 `json:"loss"`      // what is minimised
-	AuxLoss  float64 `json:"aux_loss"`  // AuxK's part of Loss
-	MSE      float64 `json:"mse"`       // mean over rows of the squared error summed over d
-	FVU      float64 `json:"fvu"`       // squared error over the variance of the batch
-	L0       float64 `json:"l0"`        // mean number of latents above zero
-	Dead     int     `json:"dead"`      // latents silent for dead_tokens rows or more, after the step
-	GradNorm float64 `json:"grad_norm"` // before clipping
+	Step     int64   `json:"step"`          // from 1
+	Tokens   int64   `json:"tokens"`        // rows seen so far
+	Loss     float64 `json:"loss"`          // what is minimised
+	AuxLoss  float64 `json:"aux_loss"`      // AuxK's part of Loss
+	Sparsity float64 `json:"sparsity_loss"` // the sparsity term's part of Loss
+	Coef     float64 `json:"sparsity_coef"` // weight of the sparsity term
+	MSE      float64 `json:"mse"`           // mean over rows of the squared error summed over d
+	FVU      float64 `json:"fvu"`           // squared error over the variance of the batch
+	L0       float64 `json:"l0"`            // mean number of latents above zero
+	Dead     int     `json:"dead"`          // latents silent for dead_tokens rows or more, after the step
+	GradNorm float64 `json:"grad_norm"`     // before clipping
 	LR       float64 `json:"lr"`
 }
 
@@ -29,50 +31,79 @@ type Trainer struct {
 	scale     float64 // s of the input, folded into the weights on save
 	threshold float64 // batchtopk's running threshold, on scores
 	step      int64   // steps done
+	outScale  float64 // the same of a transcoder's target; otherwise scale
+	control   controller
 	silent    []int64 // rows since each latent last fired
 	scaled    []float32
+	target    []float32 // of a transcoder, scaled
 	dead      []int32
 	meta      map[string]any
 }
 
-// NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, d] with n >= 1, gives the input scale and
-// b_dec; it is usually the first InitRows rows of the data. An engine "auto" is replaced by the fastest on this machine.
+// NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, width] with n >= 1, gives the input scale and
+// b_dec; it is usually the first InitRows rows of the data. The width is d_in or, for a transcoder, whose rows have the
+// target after the input, d_in + d_out. An engine "auto" is replaced by the fastest on this machine.
 func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if len(sample) == 0 || len(sample)%cfg.DIn != 0 {
-		return nil, fmt.Errorf("sae: the initial sample has %d values, which is not a positive number of rows of width %d", len(sample), cfg.DIn)
+	width := cfg.rowWidth()
+	if len(sample) == 0 || len(sample)%width != 0 {
+		return nil, fmt.Errorf("sae: the initial sample has %d values, which is not a positive number of rows of width %d", len(sample), width)
 	}
 	if i := firstNonFinite(sample); i >= 0 {
-		return nil, fmt.Errorf("sae: row %d, dimension %d of the initial sample is %v: %w; look at the store with `loupe store verify`", i/cfg.DIn, i%cfg.DIn, sample[i], ErrNonFinite)
+		return nil, fmt.Errorf("sae: row %d, dimension %d of the initial sample is %v: %w; look at the store with `loupe store verify`", i/width, i%width, sample[i], ErrNonFinite)
 	}
-	scale := inputScale(cfg, sample)
-	scaled := make([]float32, len(sample))
-	for i, v := range sample {
-		scaled[i] = v * float32(scale)
+	n := len(sample) / width
+	x, y := make([]float32, n*cfg.DIn), make([]float32, n*(width-cfg.DIn))
+	split(cfg, sample, x, y)
+	t := &Trainer{cfg: cfg, scale: inputScale(cfg, x, cfg.DIn), control: newController(cfg)}
+	t.outScale = t.scale
+	if cfg.transcodes() {
+		t.outScale = inputScale(cfg, y, cfg.width())
 	}
-	p := newParams(initialWeights(cfg, scaled))
+	scaleBy(x, float32(t.scale))
+	scaleBy(y, float32(t.outScale))
+	if !cfg.transcodes() {
+		y = x
+	}
+	p := newParams(initialWeights(cfg, x, y))
 	if cfg.Engine == EngineAuto {
-		name, err := fastestEngine(b, cfg, p, scaled)
+		name, err := fastestEngine(b, cfg, p, x)
 		if err != nil {
 			return nil, err
 		}
-		cfg.Engine = name
+		t.cfg.Engine = name
 	}
-	return newTrainer(b, cfg, p, scale)
+	return t, t.open(b, p)
 }
 
-func newTrainer(b compute.Backend, cfg Config, p params, scale float64) (*Trainer, error) {
-	eng, err := newEngine(b, cfg.Engine, cfg, p)
-	if err != nil {
-		return nil, err
+// open makes the engine with parameters p and the trainer's memory.
+func (t *Trainer) open(b compute.Backend, p params) error {
+	var err error
+	if t.eng, err = newEngine(b, t.cfg.Engine, t.cfg, p); err != nil {
+		return err
 	}
-	return &Trainer{
-		cfg: cfg, eng: eng, scale: scale,
-		silent: make([]int64, cfg.DSAE),
-		scaled: make([]float32, cfg.Batch*cfg.DIn),
-	}, nil
+	t.silent = make([]int64, t.cfg.DSAE)
+	t.scaled = make([]float32, t.cfg.Batch*t.cfg.DIn)
+	if t.cfg.transcodes() {
+		t.target = make([]float32, t.cfg.Batch*t.cfg.width())
+	}
+	return nil
+}
+
+// split writes the inputs of rows to x and, for a transcoder, the targets to y.
+func split(cfg Config, rows, x, y []float32) {
+	if !cfg.transcodes() {
+		copy(x, rows)
+		return
+	}
+	d, w := cfg.DIn, cfg.width()
+	for r := range len(rows) / (d + w) {
+		row := rows[r*(d+w) : (r+1)*(d+w)]
+		copy(x[r*d:(r+1)*d], row)
+		copy(y[r*w:(r+1)*w], row[d:])
+	}
 }
 
 // Config returns the configuration, with the engine that was chosen.
@@ -90,23 +121,25 @@ func (t *Trainer) SetMetadata(meta map[string]any) { t.meta = meta }
 // Close frees the engine.
 func (t *Trainer) Close() { t.eng.close() }
 
-// Step trains on one batch of exactly Batch rows, [B, d], in the units of the activations. When it returns an error
+// Step trains on one batch of exactly Batch rows, [B, d], in the units of the activations; a transcoder's rows have the
+// target after the input. When it returns an error
 // that wraps [ErrNonFinite] the weights are those before the step.
 func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	n, next := int64(t.cfg.Batch), t.step+1
-	if len(batch) != len(t.scaled) {
-		return StepStats{}, fmt.Errorf("sae: step %d: the batch has %d values, not %d rows of width %d", next, len(batch), n, t.cfg.DIn)
+	if len(batch) != t.cfg.Batch*t.cfg.rowWidth() {
+		return StepStats{}, fmt.Errorf("sae: step %d: the batch has %d values, not %d rows of width %d", next, len(batch), n, t.cfg.rowWidth())
 	}
-	s := float32(t.scale)
-	for i, v := range batch {
-		t.scaled[i] = v * s
-	}
+	split(t.cfg, batch, t.scaled, t.target)
+	scaleBy(t.scaled, float32(t.scale))
+	scaleBy(t.target, float32(t.outScale))
 	t.dead = t.deadLatents(t.dead)
-	rate := learningRate(t.cfg.LR, t.cfg.Warmup, t.cfg.Decay, next, t.cfg.Steps())
-	out, err := t.eng.step(stepInput{x: t.scaled, rate: rate, t: next, dead: t.dead})
+	rate := learningRate(t.cfg, next)
+	coef := t.control.Coef * sparsityShare(t.cfg, next)
+	out, err := t.eng.step(stepInput{x: t.scaled, y: t.target, rate: rate, t: next, dead: t.dead, coef: coef})
 	if err != nil {
 		return StepStats{}, fmt.Errorf("sae: step %d: %w", next, err)
 	}
+	t.control.observe(t.cfg, out.l0)
 	if t.cfg.byBatch() {
 		t.threshold = followThreshold(t.threshold, out.least, t.cfg.ThresholdLR)
 	}
@@ -123,7 +156,7 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	t.step = next
 	return StepStats{
 		Step: t.step, Tokens: t.Tokens(),
-		Loss: out.loss, AuxLoss: out.aux, MSE: out.mse / (t.scale * t.scale), FVU: out.mse * inverse(out.variance),
+		Loss: out.loss, AuxLoss: out.aux, Sparsity: out.sparsity, Coef: coef, MSE: out.mse / (t.outScale * t.outScale), FVU: out.mse * inverse(out.variance),
 		L0: out.l0, Dead: dead, GradNorm: out.gradNorm, LR: rate,
 	}, nil
 }
