@@ -24,7 +24,7 @@ func (p *prepared) readParts() error {
 	return nil
 }
 
-// buckets are the padded lengths: a third and a half of the longest text, and all of it, in multiples of 8.
+// buckets are the padded lengths: a quarter and three eighths of the longest text, and all of it, in multiples of 8.
 func (p *prepared) buckets() []int {
 	const multiple = 8
 	longest := 0
@@ -32,8 +32,8 @@ func (p *prepared) buckets() []int {
 		longest = max(longest, int(n[1]))
 	}
 	var out []int
-	for _, part := range []int{3, 2, 1} {
-		n := (longest/part + multiple - 1) / multiple * multiple
+	for _, eighths := range []int{2, 3, 8} {
+		n := (longest*eighths/8 + multiple - 1) / multiple * multiple
 		if len(out) == 0 || n > out[len(out)-1] {
 			out = append(out, n)
 		}

@@ -230,6 +230,9 @@ func (r *Result) ablated(cfg *Config) report.Section {
 }
 
 func (r *Result) expected() report.Section {
+	if r.Other != "" {
+		return report.Section{Title: "Expected and got", Blocks: []report.Block{report.Text{Text: "Not judged: " + r.Other + "."}}}
+	}
 	t := report.Table{
 		Caption: "Expectations that were written before the run",
 		Columns: []report.Column{{Name: "number"}, {Name: "compared"}, {Name: "expected"}, {Name: "got"}, {Name: "verdict"}, {Name: "where the expectation comes from"}},

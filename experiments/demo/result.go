@@ -26,6 +26,7 @@ type Result struct {
 	Ablations []*Ablation        `json:"ablations"`
 	Metrics   []NamedMetric      `json:"metrics"`
 	Expected  []expect.Judgement `json:"expected"`
+	Other     string             `json:"not_judged,omitempty"` // why the expectations were not judged
 	Compiles  int                `json:"compiles"`
 	Times     []StepTime         `json:"times"`
 }

@@ -78,7 +78,7 @@ func Run(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt 
 	if err != nil {
 		return nil, err
 	}
-	r.Metrics, r.Expected = named(got), opt.judge(got)
+	r.Metrics, r.Expected, r.Other = named(got), opt.judge(got), opt.Other
 	if err := r.writeTables(dir); err != nil {
 		return nil, err
 	}

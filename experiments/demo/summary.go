@@ -50,7 +50,15 @@ func (r *Result) printTables(line func(format string, args ...any)) {
 		line("%s\t%.3f\t%.3f\t%.3f\t%s\t%.3f\t%.3f\t%.4f\t%.4f\t%.5f\t%.4f", a.Concept, a.Accuracy.Value, a.After.Value, a.Refit.Value, short(c.Moved),
 			a.set(SetRandomCorpus).Moved.Value, a.set(SetRandomHere).Moved.Value, c.Concepts.Value, c.Twins.Value, c.Rest.Value, c.Stay.Value)
 	}
+	r.printExpected(line)
+}
+
+func (r *Result) printExpected(line func(format string, args ...any)) {
 	if len(r.Expected) == 0 {
+		return
+	}
+	if r.Other != "" {
+		line("\nEXPECTED\tnot judged: %s", r.Other)
 		return
 	}
 	line("\nEXPECTED\tcompared\texpected\tgot\tverdict")
@@ -60,8 +68,5 @@ func (r *Result) printTables(line func(format string, args ...any)) {
 			got = fmt.Sprintf("%.4g", *j.Got)
 		}
 		line("%s\t%s\t%s %g\t%s\t%s", j.Metric, j.Use, j.Op, j.Value, got, j.Verdict)
-	}
-	if why := r.Expected[0].Why; why != "" && r.Expected[0].Got == nil {
-		line("(%s)", why)
 	}
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"loupe/experiments/demo"
+	"loupe/internal/graphtest"
+)
+
+// smallDemo makes the demonstration small enough for a test.
+var smallDemo = []string{
+	"--set", "text.max_docs=300", "--set", "text.held_out=0.4", "--set", "text.max_length=16", "--set", "text.concepts=[negation]",
+	"--set", "text.train_pairs=10", "--set", "text.held_out_pairs=6", "--set", "sae.d_sae=64", "--set", "sae.k=4", "--set", "sae.tokens=4000",
+	"--set", "sae.batch=200", "--set", "splice.documents=8", "--set", "splice.neighbours=3", "--set", "detect.latents=2",
+	"--set", "detect.shuffles=5", "--set", "ablate.random=1",
+}
+
+func TestRunCommandRefuses(t *testing.T) {
+	t.Chdir(graphtest.ModuleRoot(t))
+	other := filepath.Join(t.TempDir(), "sae.yaml")
+	if err := os.WriteFile(other, []byte("kind: sae\nstore: s\nsite: blocks.1.hook_resid_post\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no name", []string{"run"}, 2, "usage: loupe run"},
+		{"misspelt", []string{"run", "demoo"}, 2, `did you mean "demo"?`},
+		{"unknown", []string{"run", "somethingelse"}, 2, "there are: demo"},
+		{"absent file", []string{"run", "absent/config.yaml"}, 1, "absent/config.yaml"},
+		{"no experiment", []string{"run", other}, 2, "which is no experiment"},
+		{"unknown key", []string{"run", "demo", "--set", "text.max_doc=1"}, 1, "max_docs"},
+		{"nothing to resume", []string{"--backend", "go", "run", "demo", "--resume", "--runs", t.TempDir()}, 1, "leave out --resume"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, errw, code := command(t, c.args...)
+			if code != c.code || !strings.Contains(errw, c.want) {
+				t.Errorf("exit code %d, want %d; %q has no %q", code, c.code, errw, c.want)
+			}
+		})
+	}
+}
+
+// TestRunCommand runs a small demonstration: a plan that writes nothing, then a run whose settings are not those that the
+// expectations are for.
+func TestRunCommand(t *testing.T) {
+	graphtest.Backend(t)
+	graphtest.Model(t, "minilm")
+	if graphtest.IsGo(t) {
+		t.Skip("TopK is slow on the Go backend")
+	}
+	t.Chdir(graphtest.ModuleRoot(t))
+	dir := t.TempDir()
+	args := append([]string{"run", "demo", "--json", "--runs", filepath.Join(dir, "runs"), "--stores", filepath.Join(dir, "stores")}, smallDemo...)
+	code, out, errw := loupeOn(t, append(args, "--dry-run")...)
+	var plan demo.Plan
+	if err := json.Unmarshal([]byte(out), &plan); code != 0 || err != nil {
+		t.Fatalf("dry run: exit code %d, %v\n%s", code, err, errw)
+	}
+	if len(plan.Steps) != 6 || plan.Seconds <= 0 || plan.Steps[0].Bytes <= 0 {
+		t.Errorf("plan %+v", plan)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("a dry run wrote %v (%v)", entries, err)
+	}
+	code, out, errw = loupeOn(t, args...)
+	var r demo.Result
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v\n%s", code, err, errw)
+	}
+	if len(r.Concepts) != 1 || r.Other == "" || len(r.Expected) == 0 || len(r.Metrics) == 0 {
+		t.Errorf("result %+v", r)
+	}
+	for _, name := range []string{"report.html", "run.json", "tables/metrics.arrow", "weights/sae/cfg.json"} {
+		if _, err := os.Stat(filepath.Join(r.Folder, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if code, _, errw = loupeOn(t, append(args, "--resume")...); code != 1 || !strings.Contains(errw, "the run is done") {
+		t.Errorf("resuming a finished run: exit code %d, %q", code, errw)
+	}
+}
