@@ -2,7 +2,6 @@ package sae
 
 import (
 	"encoding/json"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"loupe/internal/npy"
 	"loupe/internal/safetensors"
 	"loupe/internal/torchzip"
 )
@@ -101,133 +99,6 @@ func TestFormatsRefuse(t *testing.T) {
 				t.Errorf("%s as %s: refused, but something was written", arch, format)
 			}
 		}
-	}
-}
-
-// TestGemmaScope: the arrays of params.npz, in folders of the published names.
-func TestGemmaScope(t *testing.T) {
-	s := exchangeSAE(t, ArchJumpReLU, 8, 32)
-	s.ApplyBDecToInput = false
-	arrays := map[string]*npy.Array{
-		"W_enc": npy.F32([]int{8, 32}, s.WEnc), "W_dec": npy.F32([]int{32, 8}, s.WDec), "b_enc": npy.F32([]int{32}, s.BEnc),
-		"b_dec": npy.F32([]int{8}, s.BDec), "threshold": npy.F32([]int{32}, s.Threshold),
-	}
-	x := normals(5, 10*8)
-	want, recon, err := s.Reconstruct(x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for where, hook := range map[string]string{
-		"/google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71/params.npz":        "blocks.20.hook_resid_post",
-		"/google/gemma-scope-9b-it-mlp/layer_3/width_16k/average_l0_71/params.npz":         "blocks.3.hook_mlp_out",
-		"/google/gemma-scope-2b-pt-att/layer_3/width_16k/average_l0_71/params.npz":         "blocks.3.attn.hook_z",
-		"/google/gemma-scope-2b-pt-transcoders/layer_3/width_16k/average_l0_71/params.npz": "blocks.3.ln2.hook_normalized",
-		"/google/gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6/params.npz":         "hook_embed",
-		"/somewhere/params.npz": "",
-	} {
-		got, err := fromGemmaScope(foreignArchive(arrays), where)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := got.Validate(); err != nil {
-			t.Fatal(err)
-		}
-		if name, _ := got.Metadata["hook_name"].(string); name != hook {
-			t.Errorf("%s: hook_name is %q, want %q", where, name, hook)
-		}
-		in, scale := slices.Clone(x), float32(1)
-		if hook == "hook_embed" { // trained on embeddings times sqrt(d): W_enc / sqrt(d) sees them as they are
-			scale = float32(math.Sqrt(8))
-			scaleBy(in, scale)
-		}
-		lat, out, err := got.Reconstruct(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nearly(t, where+" activations", denseLatents(lat, 32), denseLatents(want, 32), 1e-5, 1e-5)
-		if scale == 1 {
-			nearly(t, where+" reconstruction", out, recon, 1e-5, 1e-5)
-		}
-	}
-	for name, c := range map[string]struct {
-		edit func(map[string]*npy.Array)
-		want string
-	}{
-		"missing": {func(a map[string]*npy.Array) { delete(a, "threshold") }, "threshold is missing"},
-		"shape":   {func(a map[string]*npy.Array) { a["b_enc"] = npy.F32([]int{8}, make([]float32, 8)) }, "b_enc has shape [8], want [32]"},
-		"more":    {func(a map[string]*npy.Array) { a["affine_skip"] = a["b_dec"] }, "affine_skip is not one"},
-		"not finite": {func(a map[string]*npy.Array) {
-			a["b_dec"] = npy.F32([]int{8}, []float32{0, float32(math.NaN()), 0, 0, 0, 0, 0, 0})
-		}, "element 1 of tensor b_dec is NaN"},
-		"not numbers": {func(a map[string]*npy.Array) { a["b_dec"] = npy.I64([]int{8}, make([]int64, 8)) }, "b_dec"},
-		"scalar":      {func(a map[string]*npy.Array) { a["W_enc"] = npy.F32(nil, []float32{1}) }, "want a matrix"},
-	} {
-		broken := maps.Clone(arrays)
-		c.edit(broken)
-		if _, err := fromGemmaScope(foreignArchive(broken), "/x/params.npz"); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error is %v, want it to say %q", name, err, c.want)
-		}
-	}
-}
-
-// TestOpenAI: written and read again, with and without layer norm, and what is refused.
-func TestOpenAI(t *testing.T) {
-	x := normals(5, 10*8)
-	for _, arch := range []string{ArchStandard, ArchTopK} {
-		s := exchangeSAE(t, arch, 8, 32)
-		if arch == ArchTopK {
-			s.Normalize = normalizeLayerNorm
-		}
-		path := filepath.Join(t.TempDir(), "ae.pt")
-		if notes, err := s.Write(path, FormatOpenAI); err != nil || len(notes) > 0 {
-			t.Fatal(notes, err)
-		}
-		got, format, err := Read(path)
-		if err != nil || format != FormatOpenAI {
-			t.Fatal(format, err)
-		}
-		if got.Arch != arch || got.K != s.K || got.Normalize != s.Normalize || !got.ApplyBDecToInput {
-			t.Errorf("%s was read as %+v", arch, got)
-		}
-		for name, pair := range map[string][2][]float32{"W_enc": {got.WEnc, s.WEnc}, "W_dec": {got.WDec, s.WDec}, "b_enc": {got.BEnc, s.BEnc}, "b_dec": {got.BDec, s.BDec}} {
-			if !slices.Equal(pair[0], pair[1]) {
-				t.Errorf("%s: %s differs", arch, name)
-			}
-		}
-	}
-	// By hand: the layer norm of the tool is (x - mean) / (std + 1e-5) with n - 1, and undone at the output.
-	s := exchangeSAE(t, ArchTopK, 8, 32)
-	s.Normalize = normalizeLayerNorm
-	got, _, err := s.Reconstruct(x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := x[:8]
-	var mean, variance float64
-	for _, v := range row {
-		mean += float64(v) / 8
-	}
-	for _, v := range row {
-		variance += (float64(v) - mean) * (float64(v) - mean) / 7
-	}
-	index, value := got.Row(0)
-	for j, i := range index {
-		h := float64(s.BEnc[i])
-		for q, v := range row {
-			h += ((float64(v)-mean)/(math.Sqrt(variance)+1e-5) - float64(s.BDec[q])) * float64(s.WEnc[q*32+int(i)])
-		}
-		if math.Abs(h-float64(value[j])) > 1e-5 {
-			t.Errorf("latent %d is %v, want %v", i, value[j], h)
-		}
-	}
-
-	crosscoder := filepath.Join(t.TempDir(), "cc.pt")
-	err = torchzip.Write(crosscoder, "cc", []safetensors.Tensor{safetensors.F32("W_enc", []int{2, 4, 8}, make([]float32, 64))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := Read(crosscoder); err == nil || !strings.Contains(err.Error(), "a crosscoder of 2 sites") {
-		t.Errorf("a crosscoder: %v", err)
 	}
 }
 
