@@ -16,12 +16,13 @@ type AbsorptionConfig struct {
 	MinShare   float64 `json:"min_share" yaml:"min_share"`       // of the probe's projection that absorbers must carry
 	SplitGain  float64 `json:"split_gain" yaml:"split_gain"`     // in F1 that makes one more latent a main latent
 	MaxMain    int     `json:"max_main" yaml:"max_main"`         // most main latents
-	MinProbeF1 float64 `json:"min_probe_f1" yaml:"min_probe_f1"` // below it a concept is not judged
+	MinProbeF1 float64 `json:"min_probe_f1" yaml:"min_probe_f1"` // of the probe on activations; below it a concept is not judged
+	MinTexts   int     `json:"min_texts" yaml:"min_texts"`       // below it neither
 }
 
 // DefaultAbsorptionConfig returns the values of SAEBench 0.6.
 func DefaultAbsorptionConfig() AbsorptionConfig {
-	return AbsorptionConfig{Absorbers: 3, MinCosine: 0.1, FullCosine: 0.025, MinShare: 0.4, SplitGain: 0.03, MaxMain: 10, MinProbeF1: 0.6}
+	return AbsorptionConfig{Absorbers: 3, MinCosine: 0.1, FullCosine: 0.025, MinShare: 0.4, SplitGain: 0.03, MaxMain: 10, MinProbeF1: 0.6, MinTexts: 20}
 }
 
 // Alignment is how decoder rows lie along a probe's direction u, |u| = 1.
@@ -116,7 +117,7 @@ func Absorption(acts *Sparse, align Alignment, p []float64, main []int32, cfg Ab
 			absorbed += c
 		}
 		switch {
-		case mainSum >= p[i] || absorbed/p[i] < cfg.MinShare:
+		case p[i] <= 0 || mainSum >= p[i] || absorbed < cfg.MinShare*p[i]:
 		case mainSum <= 0:
 			r.Fraction[i] = 1
 		default:
@@ -132,7 +133,7 @@ func Absorption(acts *Sparse, align Alignment, p []float64, main []int32, cfg Ab
 
 // MainLatents finds the latents that stand for a concept: sparse probes of k = 1, 2, ... latents, in the order of their
 // mean differences, as long as one more raises F1 on the test rows by more than SplitGain. It also returns the F1 of
-// the last probe, to be held against MinProbeF1.
+// the last one.
 func MainLatents(ctx context.Context, x *Sparse, positive []bool, cfg AbsorptionConfig) (main []int32, f1 float64, err error) {
 	probe := DefaultProbeConfig()
 	for k := 1; k <= min(cfg.MaxMain, x.Cols); k++ {

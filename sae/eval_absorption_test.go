@@ -1,9 +1,12 @@
 package sae
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"loupe/internal/stats"
 )
 
 // TestAbsorptionByHand has decoder rows e1 (main), (0.8, 0.6) and e2, and a probe along e1.
@@ -135,5 +138,25 @@ func TestMainLatents(t *testing.T) {
 		if !slices.Equal(main, []int32{2, 5}[:want]) || f1 != 1 {
 			t.Errorf("main latents %v with F1 %v, want %v", main, f1, []int32{2, 5}[:want])
 		}
+	}
+}
+
+// TestMeanAbsorption averages two of four concepts: one has a poor probe and one too few texts.
+func TestMeanAbsorption(t *testing.T) {
+	concept := func(name string, f1, fraction float64, texts int) ConceptAbsorption {
+		return ConceptAbsorption{name, f1, AbsorptionReport{Full: make([]bool, texts), MeanFraction: fraction, FullRate: fraction / 2}}
+	}
+	all := []ConceptAbsorption{concept("a", 0.9, 0.2, 20), concept("b", 0.5, 1, 20), concept("c", 0.9, 1, 19), concept("d", 0.6, 0.4, 50)}
+	s, err := MeanAbsorption(t.Context(), all, DefaultAbsorptionConfig(), percentile(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "fraction", s.Fraction.Value, 0.3, 1e-12)
+	near(t, "full", s.Full.Value, 0.15, 1e-12)
+	if !slices.Equal(s.Skipped, []string{"b", "c"}) {
+		t.Errorf("skipped %v", s.Skipped)
+	}
+	if _, err := MeanAbsorption(t.Context(), all[1:3], DefaultAbsorptionConfig(), percentile(100)); !errors.Is(err, stats.ErrTooFew) {
+		t.Errorf("no concept is left: %v", err)
 	}
 }

@@ -128,18 +128,6 @@ func (s *Sparse) Columns(columns []int32) *Sparse {
 	return out
 }
 
-// column returns one column as a dense vector, [Rows()].
-func (s *Sparse) column(c int32) []float64 {
-	out := make([]float64, s.Rows())
-	for r := range out {
-		index, value := s.Row(r)
-		if j, ok := slices.BinarySearch(index, c); ok {
-			out[r] = value[j]
-		}
-	}
-	return out
-}
-
 func sortedKeys[V any](m map[int32]V) []int32 {
 	keys := make([]int32, 0, len(m))
 	for k := range m {

@@ -42,7 +42,7 @@ const variantCount = 5
 
 var variants = [variantCount]Variant{VariantClean, VariantSpliced, VariantErrorKept, VariantZero, VariantMean}
 
-// Splicer runs a model with a dictionary in place of a site's activations. A TopK or ReLU autoencoder that needs no
+// Splicer runs a model with a dictionary in place of a site's activations. A TopK, ReLU or JumpReLU autoencoder without
 // normalisation is spliced as a run-time edit of the compiled model; any other is reconstructed on the host between two
 // passes. It is not safe for concurrent use.
 type Splicer struct {
@@ -71,6 +71,9 @@ func NewSplicer(e *model.Engine, m *model.Model, site model.Site, plan model.Pla
 	sp := &Splicer{model: m, site: site, width: m.Spec.Width(site.Kind, plan.Seq), plan: plan, dict: dict}
 	if s != nil && s.DIn != sp.width {
 		return nil, fmt.Errorf("sae: splice: the SAE reads %d dimensions and site %s has %d; is this the SAE's site?", s.DIn, site, sp.width)
+	}
+	if s != nil && s.Transcoder() {
+		return nil, fmt.Errorf("sae: splice: a %s writes another site than it reads; only autoencoders can be spliced", s.Arch)
 	}
 	topK, inside := insideModel(e, s)
 	if !inside && dict == nil {
@@ -106,10 +109,16 @@ func NewSplicer(e *model.Engine, m *model.Model, site model.Site, plan model.Pla
 
 // insideModel tells whether model.Edit computes the autoencoder's function, and with which TopK.
 func insideModel(e *model.Engine, s *SAE) (k int, ok bool) {
-	if s == nil || s.Arch != ArchTopK || s.RescaleByDecoder || e.Backend().String() == "go" { // its TopK does not finish
+	if s == nil || s.RescaleByDecoder || s.Normalize != NormalizeNone && s.Normalize != NormalizeExpected {
 		return 0, false
 	}
-	return s.K, s.Normalize == NormalizeNone || s.Normalize == NormalizeExpected
+	switch s.Arch {
+	case ArchStandard, ArchJumpReLU:
+		return 0, true
+	case ArchTopK:
+		return s.K, e.Backend().String() != "go" // where TopK does not finish
+	}
+	return 0, false
 }
 
 // editTensors are the run-time tensors of a model.Edit that holds s.
@@ -120,6 +129,13 @@ func editTensors(s *SAE) map[string]*tensors.Tensor {
 	}
 	if s.ApplyBDecToInput {
 		in["b_in"] = in["b_dec"]
+	}
+	if s.Arch == ArchJumpReLU {
+		threshold := make([]float32, s.DSAE)
+		for i, v := range s.Threshold {
+			threshold[i] = max(v, 0) // below zero the ReLU decides
+		}
+		in["latent_threshold"] = tensors.FromFlatDataAndDimensions(threshold, s.DSAE)
 	}
 	return in
 }

@@ -117,21 +117,31 @@ func TestSpliceLoss(t *testing.T) {
 		}
 		return r
 	}
-	s := randomSAE(5, d, 4*d, 4)
-	run, err := NewRunner(e.Backend(), s, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer run.Close()
-	host := measure(nil, run)
-	spliced := host.Variants[VariantSpliced]
-	if spliced.KL.Value < 1e-4 {
-		t.Errorf("a random autoencoder moves the predictions by %v nats only", spliced.KL.Value)
-	}
-	if !graphtest.IsGo(t) {
+	var ablated SpliceReport
+	for _, arch := range []string{ArchTopK, ArchStandard, ArchJumpReLU} {
+		s := randomSAE(5, d, 4*d, 4)
+		if s.Arch = arch; arch != ArchTopK {
+			s.K = 0
+		}
+		if arch == ArchJumpReLU {
+			s.Threshold = normals(9, s.DSAE) // half of them below zero
+		}
+		run, err := NewRunner(e.Backend(), s, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ablated = measure(nil, run)
+		run.Close()
+		host := ablated.Variants[VariantSpliced]
+		if host.KL.Value < 1e-4 {
+			t.Errorf("%s: a random autoencoder moves the predictions by %v nats only", arch, host.KL.Value)
+		}
+		if graphtest.IsGo(t) && arch == ArchTopK {
+			continue
+		}
 		inside := measure(s, nil).Variants[VariantSpliced]
-		near(t, "CE inside the model", inside.CE, spliced.CE, 1e-5)
-		near(t, "KL inside the model", inside.KL.Value, spliced.KL.Value, 1e-3)
+		near(t, arch+": CE inside the model", inside.CE, host.CE, 1e-5)
+		near(t, arch+": KL inside the model", inside.KL.Value, host.KL.Value, 1e-3)
 	}
 
 	same := measure(nil, dictFunc(func(x []float32) []float32 { return append([]float32{}, x...) }))
@@ -141,7 +151,7 @@ func TestSpliceLoss(t *testing.T) {
 	if zero.CERecovered.Value != 0 || zero.KLRecovered.Value != 0 {
 		t.Errorf("a dictionary of zeros scores %v and %v", zero.CERecovered.Value, zero.KLRecovered.Value)
 	}
-	near(t, "CE of zeros", zero.Variants[VariantSpliced].CE, host.Variants[VariantZero].CE, 1e-12)
+	near(t, "CE of zeros", zero.Variants[VariantSpliced].CE, ablated.Variants[VariantZero].CE, 1e-12)
 
 	sp, err := NewSplicer(e, m, site, plan, nil, dictFunc(nil))
 	if err != nil {
@@ -294,6 +304,9 @@ func TestSpliceRefuses(t *testing.T) {
 		},
 		"is this the SAE's site": func() (*Splicer, error) {
 			return NewSplicer(e, m, mustSite(t, "blocks.0.hook_resid_post"), plan, wide, nil)
+		},
+		"writes another site": func() (*Splicer, error) {
+			return NewSplicer(e, m, mustSite(t, "blocks.0.hook_mlp_out"), plan, &SAE{Arch: ArchTranscoder, DIn: m.Spec.DModel}, nil)
 		},
 		"give a Reconstructor": func() (*Splicer, error) {
 			return NewSplicer(e, m, mustSite(t, "blocks.0.hook_resid_post"), plan, nil, nil)
