@@ -3,6 +3,7 @@ package vectors
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/floats"
@@ -54,8 +55,13 @@ func TestNMFHand(t *testing.T) {
 	closeTo(t, "U, W, error", []float64{f.U.At(0, 0), f.W.At(0, 0), f.Errors[0]}, []float64{4, 1, 0}, 1e-8)
 }
 
-// TestSobolIshigami: f = sin x1 + 7 sin² x2 + 0.1 x3⁴ sin x1 on [-pi, pi]³ has total indices .5576, .4424, .2437 and first-order
+// ishigami is sin x1 + 7 sin² x2 + 0.1 x3⁴ sin x1; on [-pi, pi]³ its total indices are .5576, .4424, .2437 and its first-order
 // ones .3139, .4424, 0.
+func ishigami(x1, x2, x3 float64) float64 {
+	return math.Sin(x1) + 7*math.Pow(math.Sin(x2), 2) + 0.1*math.Pow(x3, 4)*math.Sin(x1)
+}
+
+// TestSobolIshigami: plain random samples.
 func TestSobolIshigami(t *testing.T) {
 	const n = 1 << 15
 	uniform := func(seed uint64) *mat.Dense {
@@ -66,15 +72,15 @@ func TestSobolIshigami(t *testing.T) {
 		}
 		return m
 	}
-	ishigami := func(x *mat.Dense) ([]float64, error) {
+	f := func(x *mat.Dense) ([]float64, error) {
 		out := make([]float64, n)
 		for i := range out {
 			r := x.RawRowView(i)
-			out[i] = math.Sin(r[0]) + 7*math.Pow(math.Sin(r[1]), 2) + 0.1*math.Pow(r[2], 4)*math.Sin(r[0])
+			out[i] = ishigami(r[0], r[1], r[2])
 		}
 		return out, nil
 	}
-	s := ok(SobolIndices(t.Context(), ishigami, uniform(1), uniform(2)))(t)
+	s := ok(SobolIndices(t.Context(), f, uniform(1), uniform(2)))(t)
 	for i, want := range []float64{0.5576, 0.4424, 0.2437} {
 		if math.Abs(s.Total[i]-want) > 0.02 {
 			t.Errorf("total index %d is %.4f, want %.4f", i, s.Total[i], want)
@@ -159,4 +165,54 @@ func TestConceptVectorsHand(t *testing.T) {
 	change := ok(CompareVectors(e, rows([]float64{1, 0}), rows([]float64{0, 2}), 2))(t)[0] // {0, 2} and {1, 2}
 	closeTo(t, "Jaccard, cosine, L2", []float64{change.Jaccard, change.Cosine, change.L2}, []float64{1.0 / 3, 0, math.Sqrt(5)}, 1e-15)
 	closeTo(t, "purity", []float64{ok(Purity(e, []float64{1, 0}, []int{2, 3, 2}, 2))(t)}, []float64{0.5}, 1e-15)
+}
+
+// TestPurityPlanted: vectors that point at a lexicon's embeddings are found, random ones are not.
+func TestPurityPlanted(t *testing.T) {
+	const v, d, n, planted = 400, 48, 60, 6
+	e := normalRows(1, v, d)
+	lexicon := []int{}
+	theme := flat(normalRows(2, 1, d))
+	for i := range 25 {
+		lexicon = append(lexicon, i*7)
+		floats.AddScaled(e.RawRowView(i*7), 1.5, theme)
+	}
+	candidates := normalRows(3, n, d)
+	for i := range planted {
+		floats.AddScaled(candidates.RawRowView(i), 2, theme)
+	}
+	for i := range candidates.RawMatrix().Data[:d] {
+		candidates.RawMatrix().Data[i] *= 1e-3 // the norm does not matter
+	}
+	tests := ok(PurityTests(t.Context(), e, candidates, lexicon, 20, 499, 1))(t)
+	wrong := 0
+	for i, test := range tests {
+		switch found := test.BH <= 0.05; {
+		case i < planted && !found:
+			t.Errorf("planted vector %d: %+v", i, test)
+		case i >= planted && found:
+			wrong++
+		}
+	}
+	if wrong > 2 {
+		t.Errorf("%d random vectors found at a false discovery rate of 5 %%", wrong)
+	}
+	if _, err := PurityTests(t.Context(), e, candidates, []int{400}, 20, 9, 1); err == nil {
+		t.Error("token 400 of 400 was accepted")
+	}
+}
+
+// TestLargestIndices: the quick way agrees with sorting, ties included.
+func TestLargestIndices(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	v := make([]float64, 500)
+	for range 50 {
+		for i := range v {
+			v[i] = float64(rng.IntN(40))
+		}
+		k := 1 + rng.IntN(60)
+		if got, want := largestIndices(v, k), sortedIndices(v)[:k]; !slices.Equal(got, want) {
+			t.Fatalf("top %d is %v, want %v", k, got, want)
+		}
+	}
 }

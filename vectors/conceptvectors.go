@@ -68,18 +68,6 @@ func CompareVectors(e, before, after *mat.Dense, k int) ([]VectorChange, error) 
 	return out, nil
 }
 
-// Purity is the share of a vector's k top tokens that are in a lexicon of token ids.
-func Purity(e *mat.Dense, vector []float64, lexicon []int, k int) (float64, error) {
-	top, err := TopTokens(e, vector, k)
-	if err != nil {
-		return 0, err
-	}
-	if len(lexicon) == 0 {
-		return 0, fmt.Errorf("vectors: purity in an empty lexicon: %w", ErrArgument)
-	}
-	return float64(overlap(top, lexicon)) / float64(k), nil
-}
-
 // overlap counts the different values that a and b share.
 func overlap(a, b []int) int {
 	in := make(map[int]bool, len(b))

@@ -9,8 +9,8 @@
 //   - Removal: Ablation, LEACE, OracleLEACE, QuadraticLEACE, INLP, MeanProjection, SAL, RandomProjection as their control.
 //     What they fit is an Eraser (thin matrices), applied to rows by Apply or inside a model by Eraser.Edit.
 //   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.
-//   - Decomposition: NMF, SobolIndices.
-//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, CompareVectors.
+//   - Decomposition: NMF, SobolIndices with SobolPair.
+//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, PurityTests, CompareVectors.
 //
 // # Shapes
 //

@@ -147,6 +147,33 @@ func TestLEACEInvariances(t *testing.T) {
 	}
 }
 
+// TestWhitenings: the Cholesky factor and the symmetric root give one map.
+func TestWhitenings(t *testing.T) {
+	x, y, _ := planted(6, 300, 9, 4, 1)
+	m := ok(jointMoments(x, ok(OneHot(y, 4))(t)))(t)
+	w := ok(m.whitening(false))(t)
+	if _, fast := w.(cholesky); !fast {
+		t.Fatalf("a well conditioned covariance is whitened by %T", w)
+	}
+	e := ok(eigen(ok(m.X.Covariance())(t)))(t)
+	root, inverse := e.roots()
+	cross := ok(m.CrossCovariance())(t)
+	away := func(w whitening) *mat.Dense {
+		u, singular, err := leftSingular(w.whiten(cross))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if singular[3] > 1e-12 {
+			t.Errorf("the null direction of one-hot columns has singular value %.3g", singular[3])
+		}
+		kept := mat.DenseCopyOf(u.Slice(0, 9, 0, 3))
+		return product(w.restore(kept), w.whitenRows(kept).T())
+	}
+	if d := difference(away(w), away(symmetricRoot{root, inverse})); d > 1e-12 {
+		t.Errorf("the maps differ by %.3g", d)
+	}
+}
+
 // TestMomentsLongStream: more rows than a chunk, far from the origin, against two passes.
 func TestMomentsLongStream(t *testing.T) {
 	const n, d = 3000, 5

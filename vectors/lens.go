@@ -3,7 +3,6 @@ package vectors
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -145,22 +144,4 @@ func KL(final, layer *Reading) ([]float64, error) {
 		}
 	}
 	return out, nil
-}
-
-// largestIndices are the places of the k largest values, descending; of equal ones the first comes first.
-func largestIndices(v []float64, k int) []int {
-	order := make([]int, len(v))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case v[a] > v[b]:
-			return -1
-		case v[a] < v[b]:
-			return 1
-		}
-		return 0
-	})
-	return order[:k:k]
 }
