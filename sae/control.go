@@ -7,9 +7,10 @@ import (
 
 // A controller drives the weight of the sparsity term towards a mean L0. After each step
 //
-//	log coef += gain * clamp(log(L0 / target), -1, 1)
+//	log coef += gain * clamp(log(L0 / target) + ahead * slope, -1, 1)
 //
-// so that the coefficient rises while too many latents are active and falls while too few are; it stays within a
+// where slope is that of log L0 over the last steps, so that the coefficient rises while too many latents are active,
+// falls while too few are, and turns back early while L0 is on its way; it stays within a
 // factor of 1e4 of where it began, and a batch without any active latent counts as far too few. Architectures that keep
 // a number of latents need none: their target is the number.
 type controller struct {
@@ -20,6 +21,8 @@ type controller struct {
 
 const (
 	controlGain  = 0.02
+	controlSpan  = 20 // steps over which the slope is taken
+	controlAhead = 60 // steps that it is followed ahead
 	controlRange = 1e4
 	l0Window     = 100
 )
@@ -38,7 +41,12 @@ func (c *controller) observe(cfg Config, l0 float64) {
 	if !cfg.controlled() {
 		return
 	}
-	c.Coef *= math.Exp(controlGain * min(max(math.Log(l0/cfg.TargetL0), -1), 1))
+	now := math.Log(max(l0, 1e-3))
+	off := now - math.Log(cfg.TargetL0)
+	if n := len(c.Recent); n > controlSpan {
+		off += controlAhead * (now - math.Log(max(c.Recent[n-1-controlSpan], 1e-3))) / controlSpan
+	}
+	c.Coef *= math.Exp(controlGain * min(max(off, -1), 1))
 	c.Coef = min(max(c.Coef, c.Start/controlRange), c.Start*controlRange)
 }
 

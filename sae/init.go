@@ -5,10 +5,13 @@ import (
 	"math/rand/v2"
 )
 
+// shortRow is the norm of a transcoder's free decoder rows at the start (Anthropic, April 2024: 0.05 to 1).
+const shortRow = 0.1
+
 // initialWeights returns the start for scaled rows x [n, d_in] and targets y [n, d_out] (the same rows for an
 // autoencoder): decoder rows uniform on the unit sphere by seed, the encoder their transpose, biases 0, b_dec the
 // geometric median of the targets, thresholds as configured. A transcoder has an encoder of its own, and its decoder, if
-// free, starts at zero, so that it begins as the constant b_dec.
+// free, starts with short rows, so that it begins near the constant b_dec.
 func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
@@ -25,7 +28,7 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	if cfg.transcodes() {
 		sphere(w.enc, cfg.DIn)
 		if cfg.Decoder == DecoderFree {
-			clear(w.dec)
+			scaleBy(w.dec, shortRow)
 		}
 	} else {
 		copy(w.enc, w.dec)

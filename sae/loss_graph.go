@@ -125,8 +125,13 @@ func scoresOf(in lossInput, pre *Node) *Node {
 	return Mul(pre, decoderNorms(in))
 }
 
-// decoderNorms returns |W_dec row| as [1, f].
-func decoderNorms(in lossInput) *Node { return Transpose(L2Norm(in.w.dec(), 1), 0, 1) }
+// decoderNorms returns |W_dec row| as [1, f]. A row of zeros has norm zero and gradient zero.
+func decoderNorms(in lossInput) *Node {
+	sq := ReduceAndKeep(Square(in.w.dec()), ReduceSum, 1) // [f, 1]
+	zero := Equal(sq, ZerosLike(sq))
+	norm := Where(zero, ZerosLike(sq), Sqrt(Where(zero, OnesLike(sq), sq)))
+	return Transpose(norm, 0, 1)
+}
 
 // auxGraph is AuxK: the k_aux dead latents with the largest scores reconstruct the residual -e, held fixed, without
 // b_dec. pre and scores are [b, f], e [b, w]; the result is a scalar.
