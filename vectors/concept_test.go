@@ -175,7 +175,7 @@ func TestPurityPlanted(t *testing.T) {
 	theme := flat(normalRows(2, 1, d))
 	for i := range 25 {
 		lexicon = append(lexicon, i*7)
-		floats.AddScaled(e.RawRowView(i*7), 1.5, theme)
+		floats.AddScaled(e.RawRowView(i*7), 0.3, theme)
 	}
 	candidates := normalRows(3, n, d)
 	for i := range planted {
