@@ -46,9 +46,9 @@ func (r *Result) metric(name string) *NamedMetric {
 func (r *Result) overview(cfg *Config) report.Section {
 	reproduced, missed := r.verdicts()
 	s := report.Section{Title: "What came out", Blocks: []report.Block{
-		report.Text{Text: fmt.Sprintf("A TopK sparse autoencoder with %d latents, %d active per token, was trained on %s of %s: %d tokens of the documentation of "+
-			"Go's standard library and of generated sentences about ten concepts, each sentence with a twin in which the concept's word is replaced. "+
-			"Everything below is measured on documents, words and templates that training did not see.", r.DSAE, r.K, r.Site, r.Model, r.Rows)},
+		report.Text{Text: fmt.Sprintf("A TopK sparse autoencoder with %d latents, %d active per token, was trained on %s of %s. The text is the documentation of "+
+			"Go's standard library and generated sentences about %d concepts, each with a twin in which the concept's word is replaced: %d tokens in all, held-out ones included. "+
+			"Everything below is measured on documents, words and templates that training did not see.", r.DSAE, r.K, r.Site, r.Model, len(r.Concepts), r.Rows)},
 	}}
 	numbers := []report.Number{
 		{Label: "FVU", Value: r.SAE.FVU, Note: fmt.Sprintf("of %d held-out tokens", r.SAE.Rows)},
@@ -170,8 +170,8 @@ func (r *Result) latents(cfg *Config) report.Section {
 	t := report.Table{
 		Caption: fmt.Sprintf("The %d best latents of each concept, by AUC on the training sentences; seed %d", cfg.Detect.Latents, cfg.Seed),
 		Columns: []report.Column{
-			{Name: "concept"}, {Name: "rank"}, {Name: "latent"}, {Name: "AUC, training", Doc: "chosen as the largest, so biased upwards"}, {Name: "AUC, held out"},
-			{Name: "active with", Doc: "share of held-out sentences with the concept in which it is active"}, {Name: "active without"}, {Name: "most active on", Doc: "tokens with the largest sum of activations in the training sentences"},
+			{Name: "concept"}, {Name: "rank"}, {Name: "latent"}, {Name: "training AUC", Doc: "chosen as the largest, so biased upwards"}, {Name: "held-out AUC"},
+			{Name: "with", Doc: "share of held-out sentences with the concept in which it is active"}, {Name: "without", Doc: "the same share of the twins"}, {Name: "most active on", Doc: "tokens with the largest sum of activations in the training sentences"},
 		},
 	}
 	for _, d := range r.Concepts {
