@@ -172,7 +172,7 @@ func (g *generation) stream(ctx context.Context, a *app, engine *model.Engine, m
 	var marks []time.Time
 	opt.OnToken = func(_ int, id int32) bool {
 		marks = append(marks, time.Now())
-		return show(text.next(id)) && !text.ended
+		return !slices.Contains(opt.Stop, id) && show(text.next(id)) && !text.ended
 	}
 	rows, err := engine.Generate(ctx, m, [][]int32{g.PromptIDs}, opt)
 	if err != nil {

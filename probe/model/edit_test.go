@@ -40,8 +40,8 @@ func TestZeroEditsAreTheIdentity(t *testing.T) {
 			plan.Edits = append(plan.Edits, everyEdit(k)...)
 		}
 		got := values(t, run(t, engine, m, plan, in).Site(Site{LastHidden, 0}))
-		// products with zero are exact; KeepNorm divides a length by itself and fusion reorders rounding
-		nearly(t, name, got, want, 1e-6)
+		// products with zero are exact, but KeepNorm's quotients round: up to 1.1e-6 over the edits of all layers
+		nearly(t, name, got, want, 5e-6)
 	}
 }
 

@@ -117,7 +117,8 @@ func (e *Engine) Generate(ctx context.Context, m *Model, prompts [][]int32, opt 
 			}
 			next[r] = choose(logits[r*m.Spec.Vocab:(r+1)*m.Spec.Vocab], opt, random)
 			out[r] = append(out[r], next[r])
-			done[r] = slices.Contains(opt.Stop, next[r]) || opt.OnToken != nil && !opt.OnToken(r, next[r])
+			goOn := opt.OnToken == nil || opt.OnToken(r, next[r])
+			done[r] = !goOn || slices.Contains(opt.Stop, next[r])
 		}
 		if step+1 == opt.MaxNew || !slices.Contains(done, false) {
 			return out, nil

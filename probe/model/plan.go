@@ -104,6 +104,8 @@ func (p *Plan) validate(s *Spec) error {
 		return errors.New("model: plan: logits need all layers")
 	case p.Logits == LogitsAt && p.Gather < 1:
 		return errors.New("model: plan: logits at gathered positions need Gather > 0")
+	case p.Logits == LogitsNone && len(p.Captures) == 0 && p.Objective == nil:
+		return errors.New("model: plan: nothing is asked for; name captures, logits or an objective")
 	case p.Objective == nil && len(p.GradSites)+len(p.GradParams)+len(p.GradEdits) > 0:
 		return errors.New("model: plan: gradients need an objective")
 	}
