@@ -22,7 +22,7 @@ func fastestEngine(b compute.Backend, cfg Config, p params, sample []float32) (s
 	}
 	best, fastest := "", time.Duration(0)
 	for _, name := range []string{EngineHybrid, EngineXLA, EngineDense} {
-		if name == EngineDense && cfg.Batch*cfg.DSAE > maxDenseMeasured {
+		if !supports(cfg, name) || name == EngineDense && cfg.Batch*cfg.DSAE > maxDenseMeasured {
 			continue
 		}
 		took, err := timeEngine(b, name, cfg, p, x)

@@ -69,13 +69,13 @@ func (c Config) revives() bool {
 	return c.selects() && c.AuxCoef > 0 || c.base() == ArchJumpReLU && c.JumpReLU.PreActCoef > 0
 }
 
-// supports tells whether an engine can train the architecture: the sparse ones need a number of latents for each row.
+// supports tells whether an engine can train the architecture: the sparse ones are for topk and, on the host, batchtopk.
 func supports(c Config, engine string) bool {
 	switch engine {
 	case EngineDense:
 		return true
 	case EngineHybrid, EngineXLA:
-		return c.Arch == ArchTopK && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
+		return (c.Arch == ArchTopK || c.Arch == ArchBatchTopK && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
 	}
 	return false
 }

@@ -20,7 +20,8 @@ type hybrid struct {
 	xc, wEnc, bEnc, norm *tensors.Tensor // [B, d], [d, F], [F], [F]: the encoder's inputs, shared with the backend
 	centred              []float32       // xc's values
 
-	act    Latents // the kept latents, [B, k]
+	batch  *batchSelector // of batchtopk; nil: k latents of each row
+	act    Latents        // the kept latents
 	gAct   []float32
 	auxAct Latents // the dead latents of AuxK, [B, k_aux] in steps that have any
 	gAux   []float32
@@ -42,6 +43,9 @@ func newHybrid(b compute.Backend, cfg Config, p params) (*hybrid, error) {
 		gAct: make([]float32, n*cfg.K), err: make([]float32, 2*n*d),
 		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f),
 		rowSum: newChunkSums(max(n, f), d), scalar: newChunkSums(max(n, f), 4),
+	}
+	if cfg.byBatch() {
+		h.batch = newBatchSelector(n)
 	}
 	exec, err := newEncoderExec(b, cfg.RescaleByDecoder)
 	if err != nil {
@@ -115,7 +119,8 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	coef := lossCoef{main: mainCoef(h.cfg, n, out.variance)}
 	aux := len(in.dead) > 0 && h.cfg.AuxCoef > 0 && coef.main > 0
 	err = tensors.ConstFlatData(scores, func(s []float32) {
-		sse, out.l0 = h.forward(s, coef.main)
+		out.least = h.choose(s)
+		sse, out.l0 = h.forward(coef.main)
 		if aux {
 			coef.aux = auxCoef(h.cfg, n, len(in.dead), h.residualVariance(coef.main))
 			auxSSE = h.forwardAux(s, in.dead, coef)
@@ -189,19 +194,23 @@ func (h *hybrid) variance(rows []float32, scale float64) float64 {
 	return sum[0] * scale * scale
 }
 
-// forward selects and decodes every row, leaves 2 main e in err and the gradients of the kept activations in gAct, and
-// returns sum|e|^2 and the number of activations above zero.
-func (h *hybrid) forward(scores []float32, main float64) (sse, active float64) {
-	n, d, f, k := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE, h.cfg.K
-	clear(h.fired)
-	parallel(n, func(_, c, lo, hi int) {
-		acc := h.scalar.at(c)
+// choose leaves the kept latents in act, with their pre-activations; slots that are not above zero are empty. It returns
+// the smallest active score of the batch, for batchtopk alone.
+func (h *hybrid) choose(scores []float32) (least float64) {
+	n, f := h.cfg.Batch, h.cfg.DSAE
+	if h.batch != nil {
+		var low float32
+		h.act, low = h.batch.run(scores, n, f, h.cfg.batchK())
+		least = float64(low)
+		if len(h.gAct) < len(h.act.Index) {
+			h.gAct = make([]float32, len(h.act.Index))
+		}
+	}
+	parallel(n, func(_, _, lo, hi int) {
 		for r := lo; r < hi; r++ {
 			index, value := h.act.Row(r)
-			topK(scores[r*f:(r+1)*f], index, value)
-			e := h.err[r*d : (r+1)*d]
-			for j, v := range h.centred[r*d : (r+1)*d] {
-				e[j] = -v
+			if h.batch == nil {
+				topK(scores[r*f:(r+1)*f], index, value)
 			}
 			for j, i := range index {
 				if !(value[j] > 0) {
@@ -209,6 +218,30 @@ func (h *hybrid) forward(scores []float32, main float64) (sse, active float64) {
 					continue
 				}
 				value[j] = h.unscale(value[j], i)
+			}
+		}
+	})
+	return least
+}
+
+// forward decodes every row, leaves 2 main e in err and the gradients of the kept activations in gAct, and
+// returns sum|e|^2 and the number of activations above zero.
+func (h *hybrid) forward(main float64) (sse, active float64) {
+	n, d := h.cfg.Batch, h.cfg.DIn
+	clear(h.fired)
+	parallel(n, func(_, c, lo, hi int) {
+		acc := h.scalar.at(c)
+		for r := lo; r < hi; r++ {
+			first, _ := h.act.span(r)
+			index, value := h.act.Row(r)
+			e := h.err[r*d : (r+1)*d]
+			for j, v := range h.centred[r*d : (r+1)*d] {
+				e[j] = -v
+			}
+			for j, i := range index {
+				if value[j] == 0 {
+					continue
+				}
 				acc[1]++
 				axpy(value[j], h.decoder(i), e)
 			}
@@ -216,7 +249,7 @@ func (h *hybrid) forward(scores []float32, main float64) (sse, active float64) {
 			scaleBy(e, float32(2*main))
 			for j, i := range index {
 				if value[j] > 0 {
-					h.gAct[r*k+j] = dot(e, h.decoder(i))
+					h.gAct[first+j] = dot(e, h.decoder(i))
 				}
 			}
 		}

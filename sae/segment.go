@@ -44,10 +44,14 @@ func (l *entries) build(f int, act Latents, gAct []float32, auxAct Latents, gAux
 	l.all = l.all[:total]
 	// Placing moves each start to the start of the next latent; afterwards all are shifted back by one.
 	place := func(a Latents, g []float32, first int, all bool) {
-		for j, i := range a.Index {
-			if all || a.Value[j] > 0 {
-				l.all[l.start[i]] = entry{row: int32(first + j/a.K), value: a.Value[j], grad: g[j]}
-				l.start[i]++
+		for r := range a.Rows() {
+			lo, hi := a.span(r)
+			for j := lo; j < hi; j++ {
+				i := a.Index[j]
+				if all || a.Value[j] > 0 {
+					l.all[l.start[i]] = entry{row: int32(first + r), value: a.Value[j], grad: g[j]}
+					l.start[i]++
+				}
 			}
 		}
 	}
