@@ -11,11 +11,12 @@ import (
 	"loupe/sae"
 )
 
-// Sets of latents that are ablated.
+// Sets of latents that are ablated: those that were chosen, and random ones that are as often active on the held-out
+// tokens of the corpus, or in the concept's own training sentences.
 const (
 	SetChosen       = "chosen"
-	SetRandomCorpus = "random, as frequent in the corpus"
-	SetRandomHere   = "random, as frequent in the concept"
+	SetRandomCorpus = "random, corpus"
+	SetRandomHere   = "random, concept"
 )
 
 // AblationRow says what changes when a set of latents is held at zero. Of random sets it is the mean over the draws.
@@ -90,14 +91,14 @@ func Ablate(ctx context.Context, panel *Panel, in AblateInput) (*Ablation, error
 	out := &Ablation{Concept: in.Held.Concept, Latents: in.Chosen}
 	before := right(a.probe.scores(panel.Base[a.from*a.w:a.to*a.w], a.w), in.Held.Positive)
 	var err error
-	if out.Accuracy, err = meanOver(ctx, before, in.Held.Cluster, in.Seed); err != nil {
+	if out.Accuracy, err = accuracyOver(ctx, before, in.Held.Cluster, in.Seed); err != nil {
 		return nil, err
 	}
 	chosen, after, err := a.measure(in.Chosen)
 	if err != nil {
 		return nil, err
 	}
-	if out.After, err = meanOver(ctx, right(a.probe.scores(after, a.w), in.Held.Positive), in.Held.Cluster, in.Seed); err != nil {
+	if out.After, err = accuracyOver(ctx, right(a.probe.scores(after, a.w), in.Held.Positive), in.Held.Cluster, in.Seed); err != nil {
 		return nil, err
 	}
 	if out.Refit, err = a.refit(after); err != nil {
@@ -267,7 +268,7 @@ func (a *ablation) refit(after []float32) (stats.Interval, error) {
 		return stats.Interval{}, err
 	}
 	probe := fitMean(train, a.w, in.Train.Positive)
-	return meanOver(a.ctx, right(probe.scores(after, a.w), in.Held.Positive), in.Held.Cluster, in.Seed)
+	return accuracyOver(a.ctx, right(probe.scores(after, a.w), in.Held.Positive), in.Held.Cluster, in.Seed)
 }
 
 // row averages effects over draws and then over texts, with intervals over clusters of texts.

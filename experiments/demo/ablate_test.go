@@ -118,6 +118,27 @@ func TestAUCOver(t *testing.T) {
 	}
 }
 
+func TestAccuracyOver(t *testing.T) {
+	cluster := []int{0, 0, 1, 1, 2, 2, 3, 3}
+	for name, c := range map[string]struct {
+		hit       []float64
+		value     float64
+		low, high float64
+	}{
+		"all right": {[]float64{1, 1, 1, 1, 1, 1, 1, 1}, 1, 0.6756, 1}, // Wilson: 1/(1+z²/n), z = 1.96, n = 8
+		"none":      {[]float64{0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0.3244},
+		"half":      {[]float64{1, 1, 0, 0, 1, 1, 0, 0}, 0.5, 0, 1}, // a resample of four clusters can hold one kind only
+	} {
+		got, err := accuracyOver(t.Context(), c.hit, cluster, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Value != c.value || math.Abs(got.Low-c.low) > 1e-4 || math.Abs(got.High-c.high) > 1e-4 {
+			t.Errorf("%s: %+v, want %v [%v, %v]", name, got, c.value, c.low, c.high)
+		}
+	}
+}
+
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		x    []float64

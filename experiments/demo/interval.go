@@ -65,6 +65,23 @@ func aucOver(ctx context.Context, scores []float64, positive []bool, cluster []i
 	return i, nil
 }
 
+// accuracyOver returns the share of ones in hit, with an interval from resampling whole clusters or, where all are equal,
+// Wilson's over single texts, which has width.
+func accuracyOver(ctx context.Context, hit []float64, cluster []int, seed int64) (stats.Interval, error) {
+	i, err := meanOver(ctx, hit, cluster, seed)
+	if err != nil || i.Low < i.High {
+		return i, err
+	}
+	ones := 0
+	for _, h := range hit {
+		ones += int(h)
+	}
+	if i, err = stats.Wilson(ones, len(hit), level); err != nil {
+		return i, fmt.Errorf("demo: %w", err)
+	}
+	return i, nil
+}
+
 // metric is an interval as the expectations read it.
 func metric(i stats.Interval) expect.Metric {
 	return expect.Metric{Value: i.Value, Low: i.Low, High: i.High}

@@ -195,14 +195,14 @@ func (r *Result) ablated(cfg *Config) report.Section {
 		Caption: "What changes for the concept: " + sets,
 		Columns: []report.Column{
 			{Name: "concept"}, {Name: "latents"}, {Name: "moved", Doc: "how far the concept's sentences move from its side of the probe to the other; 1 is all the way"},
-			{Name: "accuracy lost", Doc: "of the mass-mean probe"}, {Name: "shift, with", Doc: "1 - cosine of the embeddings of sentences with the concept"},
-			{Name: "shift, twins", Doc: "of their twins without it"},
+			{Name: "accuracy lost", Doc: "of the mass-mean probe; the interval has no width where no sentence changes sides"}, {Name: "shift", Doc: "1 - cosine of the embeddings of sentences with the concept"},
 		},
 	}
 	rest := report.Table{
-		Caption: "What changes for all other texts: " + sets,
+		Caption: "What changes for the twins and for all other texts: " + sets,
 		Columns: []report.Column{
-			{Name: "concept"}, {Name: "latents"}, {Name: "shift", Doc: "1 - cosine of the embeddings"}, {Name: "neighbours kept"},
+			{Name: "concept"}, {Name: "latents"}, {Name: "shift of the twins", Doc: "1 - cosine of the embeddings of the sentences' twins without the concept"},
+			{Name: "shift of the rest", Doc: "of all other texts"}, {Name: "neighbours kept", Doc: "by the rest"},
 			{Name: "touched", Doc: "share of these texts in which one of the latents is active"},
 		},
 	}
@@ -211,8 +211,8 @@ func (r *Result) ablated(cfg *Config) report.Section {
 	for _, a := range r.Ablations {
 		before.Rows = append(before.Rows, []any{a.Concept, cell(a.Accuracy), cell(a.After), cell(a.Refit)})
 		for _, s := range a.Rows {
-			concept.Rows = append(concept.Rows, []any{a.Concept, s.Set, cell(s.Moved), cell(s.Drop), cell(s.Concepts), cell(s.Twins)})
-			rest.Rows = append(rest.Rows, []any{a.Concept, s.Set, cell(s.Rest), cell(s.Stay), s.Touched})
+			concept.Rows = append(concept.Rows, []any{a.Concept, s.Set, cell(s.Moved), cell(s.Drop), cell(s.Concepts)})
+			rest.Rows = append(rest.Rows, []any{a.Concept, s.Set, cell(s.Twins), cell(s.Rest), cell(s.Stay), s.Touched})
 		}
 		m := a.set(SetChosen).Moved
 		bar.Labels, bar.Values = append(bar.Labels, a.Concept), append(bar.Values, m.Value)
@@ -221,8 +221,8 @@ func (r *Result) ablated(cfg *Config) report.Section {
 	}
 	return report.Section{Title: "The encoder without these latents", Blocks: []report.Block{
 		report.Text{Text: "The latents are held at zero at every token, and the reconstruction error is kept, so that nothing else changes. " +
-			"A text in which none of them is active keeps its embedding exactly. Random latents are drawn among those that are as often active, " +
-			"on all held-out tokens or in the concept's own training sentences."},
+			"A text in which none of them is active keeps its embedding exactly. Random latents are drawn among those that are as often active " +
+			"on all held-out tokens (random, corpus) or in the concept's own training sentences (random, concept)."},
 		bar, concept, before, rest,
 		report.Text{Text: fmt.Sprintf("Check: the embeddings of the concepts' own sentences were computed twice, from the patched residual stream and by the graph's edit of the autoencoder; "+
 			"no coordinate differs by more than %.1e.", check)},
