@@ -69,13 +69,14 @@ func (c Config) revives() bool {
 	return c.selects() && c.AuxCoef > 0 || c.base() == ArchJumpReLU && c.JumpReLU.PreActCoef > 0
 }
 
-// supports tells whether an engine can train the architecture: the sparse ones are for topk and, on the host, batchtopk.
+// supports tells whether an engine can train the architecture: the sparse ones are for topk and, on the host, batchtopk and matryoshka.
 func supports(c Config, engine string) bool {
 	switch engine {
 	case EngineDense:
 		return true
 	case EngineHybrid, EngineXLA:
-		return (c.Arch == ArchTopK || c.Arch == ArchBatchTopK && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
+		onHost := c.Arch == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.LevelAux
+		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
 	}
 	return false
 }
@@ -208,4 +209,12 @@ func (c Config) validateWidths(bad func(string, any, string) error) error {
 		return bad("matryoshka.level_aux", true, "used with loss mse")
 	}
 	return nil
+}
+
+// levels are the sizes of the prefixes of the dictionary whose squared errors make up the loss.
+func (c Config) levels() []int {
+	if c.Arch == ArchMatryoshka {
+		return c.Matryoshka.Widths
+	}
+	return []int{c.DSAE}
 }

@@ -91,9 +91,13 @@ func (c *goldenCase) matryoshkaVariant(t *testing.T, base Config, w weights) {
 	cfg := base
 	cfg.Arch, cfg.Matryoshka.Widths = ArchMatryoshka, c.Config.Widths
 	cfg.Matryoshka.PerRow = true
-	out, g := c.gradients(t, EngineDense, cfg, w, 0)
-	near(t, "matryoshka_sum", out.loss, c.number(t, "matryoshka_sum"), 1e-5)
-	c.compareGradients(t, "matryoshka_sum", cfg, g, "matryoshka_sum.grad.", 1e-5)
+	var out stepOutput
+	for _, engine := range enginesFor(t, cfg) {
+		var g weights
+		out, g = c.gradients(t, engine, cfg, w, 0)
+		near(t, engine+" matryoshka_sum", out.loss, c.number(t, "matryoshka_sum"), 1e-5)
+		c.compareGradients(t, engine+" matryoshka_sum", cfg, g, "matryoshka_sum.grad.", 1e-5) // sums of four float32 gradients
+	}
 	var sum float64
 	for _, width := range c.Config.Widths {
 		sum += c.number(t, fmt.Sprintf("matryoshka_prefix_mse_%d", width))

@@ -25,7 +25,8 @@ type hybrid struct {
 	gAct   []float32
 	auxAct Latents // the dead latents of AuxK, [B, k_aux] in steps that have any
 	gAux   []float32
-	err    []float32 // [2B, d]: the gradients at the reconstruction: main, then AuxK's
+	levels []int     // sizes of the prefixes that have a squared error of their own; the last is F
+	err    []float32 // [(levels+1) B, d]: for each level the sum of the gradients at the reconstructions from it on, then AuxK's
 	grad   weights
 	active []bool // latents with an entry in this step
 	fired  []bool
@@ -40,10 +41,11 @@ func newHybrid(b compute.Backend, cfg Config, p params) (*hybrid, error) {
 		cfg:  cfg,
 		p:    params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()},
 		act:  newLatents(n, cfg.K),
-		gAct: make([]float32, n*cfg.K), err: make([]float32, 2*n*d),
+		gAct: make([]float32, n*cfg.K), levels: cfg.levels(),
 		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f),
 		rowSum: newChunkSums(max(n, f), d), scalar: newChunkSums(max(n, f), 4),
 	}
+	h.err = make([]float32, (len(h.levels)+1)*n*d)
 	if cfg.byBatch() {
 		h.batch = newBatchSelector(n)
 	}
@@ -115,12 +117,12 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 		return out, fmt.Errorf("sae: encode: %w", err)
 	}
 	defer scores.MustFinalizeAll()
-	var sse, auxSSE float64
+	var sse, all, auxSSE float64 // of the whole dictionary, of all levels, of AuxK
 	coef := lossCoef{main: mainCoef(h.cfg, n, out.variance)}
 	aux := len(in.dead) > 0 && h.cfg.AuxCoef > 0 && coef.main > 0
 	err = tensors.ConstFlatData(scores, func(s []float32) {
 		out.least = h.choose(s)
-		sse, out.l0 = h.forward(coef.main)
+		sse, all, out.l0 = h.forward(coef.main)
 		if aux {
 			coef.aux = auxCoef(h.cfg, n, len(in.dead), h.residualVariance(coef.main))
 			auxSSE = h.forwardAux(s, in.dead, coef)
@@ -131,9 +133,9 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	}
 	out.mse, out.l0, out.variance = sse/float64(n), out.l0/float64(n), out.variance/float64(n)
 	out.aux = coef.aux * auxSSE
-	out.loss = coef.main*sse + out.aux
+	out.loss = coef.main*all + out.aux
 
-	h.list.build(h.cfg.DSAE, h.act, h.gAct, h.auxAct, h.gAux, aux, h.cfg.Loss == LossMSE)
+	h.list.build(h.cfg.DSAE, h.levels, h.act, h.gAct, h.auxAct, h.gAux, aux, h.cfg.Loss == LossMSE)
 	out.gradNorm = h.gradients()
 	if err := checkFinite(h.cfg, in, out, h.p.w); err != nil {
 		return out, err
@@ -164,12 +166,13 @@ func (h *hybrid) residualVariance(main float64) float64 {
 	parallel(n, func(_, c, lo, hi int) {
 		sum := h.rowSum.at(c)
 		for r := lo; r < hi; r++ {
-			for j, v := range h.err[r*d : (r+1)*d] {
+			for j, v := range h.residual(r) {
 				sum[j] += float64(v)
 			}
 		}
 	})
-	return h.variance(h.err[:n*d], 1/(2*main))
+	last := (len(h.levels) - 1) * n * d
+	return h.variance(h.err[last:last+n*d], 1/(2*main))
 }
 
 // variance returns scale^2 * sum|row - mean row|^2 over the rows whose chunk sums are in rowSum.
@@ -224,9 +227,19 @@ func (h *hybrid) choose(scores []float32) (least float64) {
 	return least
 }
 
-// forward decodes every row, leaves 2 main e in err and the gradients of the kept activations in gAct, and
-// returns sum|e|^2 and the number of activations above zero.
-func (h *hybrid) forward(main float64) (sse, active float64) {
+// residual is the gradient at the whole dictionary's reconstruction of row r, 2 main (x^ - x).
+func (h *hybrid) residual(r int) []float32 { return h.errAt(len(h.levels)-1, r) }
+
+// errAt is row r of a level's block of err.
+func (h *hybrid) errAt(level, r int) []float32 {
+	at := level*h.cfg.Batch + r
+	return h.err[at*h.cfg.DIn : (at+1)*h.cfg.DIn]
+}
+
+// forward decodes every row, leaves in err, for each level, 2 main times the sum of the residuals x^ - x from that level
+// on, and the gradients of the kept activations in gAct. It returns the summed squared error of the whole dictionary and
+// of all levels, and the number of activations above zero.
+func (h *hybrid) forward(main float64) (sse, all, active float64) {
 	n, d := h.cfg.Batch, h.cfg.DIn
 	clear(h.fired)
 	parallel(n, func(_, c, lo, hi int) {
@@ -234,22 +247,36 @@ func (h *hybrid) forward(main float64) (sse, active float64) {
 		for r := lo; r < hi; r++ {
 			first, _ := h.act.span(r)
 			index, value := h.act.Row(r)
-			e := h.err[r*d : (r+1)*d]
-			for j, v := range h.centred[r*d : (r+1)*d] {
-				e[j] = -v
-			}
-			for j, i := range index {
-				if value[j] == 0 {
-					continue
+			from := 0
+			for l, width := range h.levels {
+				e := h.errAt(l, r)
+				if l == 0 {
+					for j, v := range h.centred[r*d : (r+1)*d] {
+						e[j] = -v
+					}
+				} else {
+					copy(e, h.errAt(l-1, r))
+					from = h.levels[l-1]
 				}
-				acc[1]++
-				axpy(value[j], h.decoder(i), e)
+				for j, i := range index {
+					if value[j] != 0 && int(i) >= from && int(i) < width {
+						acc[1]++
+						axpy(value[j], h.decoder(i), e)
+					}
+				}
+				acc[0] += squaredNorm(e)
 			}
-			acc[0] += squaredNorm(e)
-			scaleBy(e, float32(2*main))
+			acc[2] += squaredNorm(h.residual(r))
+			for l := len(h.levels) - 1; l >= 0; l-- {
+				e := h.errAt(l, r)
+				scaleBy(e, float32(2*main))
+				if l+1 < len(h.levels) {
+					axpy(1, h.errAt(l+1, r), e)
+				}
+			}
 			for j, i := range index {
 				if value[j] > 0 {
-					h.gAct[first+j] = dot(e, h.decoder(i))
+					h.gAct[first+j] = dot(h.errAt(levelOf(h.levels, i), r), h.decoder(i))
 				}
 			}
 		}
@@ -261,13 +288,13 @@ func (h *hybrid) forward(main float64) (sse, active float64) {
 	}
 	var sum [4]float64
 	h.scalar.total(n, sum[:])
-	return sum[0], sum[1]
+	return sum[2], sum[0], sum[1]
 }
 
 // forwardAux lets each row's largest dead latents reconstruct the residual x - x^ without b_dec, leaves the gradients
 // in the second half of err and in gAux, and returns sum|a - (x - x^)|^2.
 func (h *hybrid) forwardAux(scores []float32, dead []int32, coef lossCoef) float64 {
-	n, d, f := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE
+	n, f := h.cfg.Batch, h.cfg.DSAE
 	k := min(h.cfg.AuxK, len(dead))
 	if h.auxAct.K != k {
 		h.auxAct = newLatents(n, k)
@@ -279,7 +306,7 @@ func (h *hybrid) forwardAux(scores []float32, dead []int32, coef lossCoef) float
 		for r := lo; r < hi; r++ {
 			index, value := h.auxAct.Row(r)
 			topKAmong(scores[r*f:(r+1)*f], dead, index, value)
-			a, e := h.err[(n+r)*d:(n+r+1)*d], h.err[r*d:(r+1)*d]
+			a, e := h.errAt(len(h.levels), r), h.residual(r)
 			for j := range a {
 				a[j] = e[j] * float32(1/(2*coef.main))
 			}

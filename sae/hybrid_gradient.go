@@ -30,10 +30,7 @@ func (h *hybrid) gradients() float64 {
 			clear(gd)
 			var gb float32
 			for _, e := range es {
-				at, src := int(e.row), int(e.row)
-				if at >= n {
-					src -= n
-				}
+				at, src := int(e.row), int(e.row)%n
 				axpy(e.value, h.err[at*d:(at+1)*d], gd)
 				axpy(e.grad, h.centred[src*d:(src+1)*d], ge)
 				gb += e.grad
