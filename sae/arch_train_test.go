@@ -31,6 +31,10 @@ func archConfig(t *testing.T, arch string, edit func(*Config)) Config {
 		if edit != nil {
 			edit(c)
 		}
+		c.Engine = EngineDense // no measurement: it compiles every engine
+		if supports(*c, EngineHybrid) {
+			c.Engine = EngineHybrid
+		}
 	})
 }
 

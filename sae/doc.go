@@ -21,12 +21,22 @@
 //
 // Flat slices are row-major.
 //
+// # Architectures
+//
+// [Architectures] lists what an [SAE] can be for inference; the table and the parts are in arch.go and arch_<name>.go, and
+// the reference implementation on the host is [SAE.Encode], [SAE.Decode] and [SAE.Reconstruct] ([SAE.Sequence] for a
+// temporal SAE). What can be trained is the enumeration of [Config.Arch]; the losses are in loss_<name>.go. batchtopk and
+// matryoshka_batchtopk exist in training only and are saved as jumprelu. A transcoder trains on rows that hold the input
+// and, after it, the target.
+//
 // # Engines
 //
-// One training step has three implementations with the same numbers up to float32 rounding. "hybrid" computes the
-// encoder product on the backend and everything that is sparse in Go; "xla" is one backend program with sparse
-// gradients; "dense" is one backend program whose gradients come from automatic differentiation. Given an engine, the
-// same seed and data give the same bytes, whatever the number of cores.
+// One training step has three implementations with the same numbers up to
+// float32 rounding. "dense" is one backend program whose gradients come from
+// automatic differentiation, for every architecture. "hybrid" (topk, batchtopk,
+// matryoshka) computes the encoder product on the backend and everything that is
+// sparse in Go; "xla" (topk) is one backend program with sparse gradients. Given an engine, the same seed and data give the
+// same bytes, whatever the number of cores.
 //
 // # References
 //
