@@ -90,7 +90,7 @@ func newtonStep(what string, hess *mat.SymDense, grad []float64) ([]float64, err
 func lbfgs(ctx context.Context, what string, o objective) ([]float64, float64, error) {
 	d := o.dim()
 	start, grad := make([]float64, d), make([]float64, d)
-	f := o.eval(start, grad, nil)
+	o.eval(start, grad, nil)
 	tolerance := 1e-8 * max(largest(grad), 1e-300)
 	problem := optimize.Problem{
 		Func:   func(w []float64) float64 { return o.eval(w, make([]float64, d), nil) },
@@ -105,7 +105,7 @@ func lbfgs(ctx context.Context, what string, o objective) ([]float64, float64, e
 	if result == nil {
 		return nil, 0, fmt.Errorf("vectors: %s: %w: %w", what, ErrNotConverged, err)
 	}
-	f = o.eval(result.X, grad, nil)
+	f := o.eval(result.X, grad, nil)
 	if g := largest(grad); !(g <= 100*tolerance) {
 		return nil, 0, fmt.Errorf("vectors: %s: L-BFGS stopped with largest gradient %.3g, wanted %.3g: %w; scale the activations", what, g, tolerance, ErrNotConverged)
 	}

@@ -22,7 +22,7 @@ func (l *loader) set(kv string) error {
 		return fmt.Errorf("config: --set %s: %w", kv, err)
 	}
 	if n.isStruct() {
-		return fmt.Errorf("config: --set %s: %q is a section; set its keys, for example %s.%s=...", kv, key, key, n.fields[0].key)
+		return fmt.Errorf("config: --set %s: %q is a section; set one of its keys, for example %s.%s=VALUE", kv, key, key, n.fields[0].key)
 	}
 	x, err := parseText(text, n)
 	if err != nil {

@@ -133,9 +133,11 @@ func saeGraph(e *Edit, in map[string]*Node, x *Node) *Node {
 	changed := Mul(f, OnePlus(row("latent_scale")))
 	forced := BroadcastToDims(GreaterThan(row("latent_where"), ScalarZero(x.Graph(), floatType)), f.Shape().Dimensions...)
 	changed = Where(forced, BroadcastToDims(row("latent_set"), f.Shape().Dimensions...), changed)
-	decode := func(f *Node) *Node { return Add(Einsum("nf,fw->nw", f, in["W_dec"]), row("b_dec")) }
-	err := Mul(in["keep_error"], Sub(flat, decode(f)))
-	return Reshape(Add(decode(changed), err), dims...)
+	// decode(changed) + keep (x - decode(f)) with one product; exactly x when keep is 1 and no latent changed
+	keepError := in["keep_error"]
+	out := Einsum("nf,fw->nw", Sub(changed, Mul(keepError, f)), in["W_dec"])
+	out = Add(out, Mul(OneMinus(keepError), row("b_dec")))
+	return Reshape(Add(out, Mul(keepError, flat)), dims...)
 }
 
 // vectorNorm is the Euclidean length of the last axis, kept as an axis of size one.

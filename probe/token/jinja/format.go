@@ -211,7 +211,7 @@ func writeJSON(b *strings.Builder, v value, style jsonStyle, depth int) error {
 		line(depth)
 		b.WriteByte('}')
 	default:
-		return fmt.Errorf("Object of type %s is not JSON serializable", typeName(v))
+		return fmt.Errorf("a value of type %s has no JSON form", typeName(v))
 	}
 	return nil
 }
