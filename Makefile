@@ -12,7 +12,7 @@ BENCH_FLAGS ?= --threads 2 --seconds 2
 # Packages whose tests spend their time inside the compiled graphs, where the race detector sees nothing.
 RACE_SKIP ?= loupe/probe/model loupe/sae
 # Packages that are tested on the pure Go backend too.
-GO_BACKEND ?= ./internal/backend
+GO_BACKEND ?= ./internal/backend ./probe/model ./vectors
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -118,43 +118,45 @@ func (s *storeBench) write(ctx context.Context) error {
 	return w.Finish(ctx)
 }
 
-// sumParallel adds all values on the given number of goroutines, each part with eight running sums.
+// sumParallel adds all values on the given number of goroutines.
 func sumParallel(x []float32, threads int) float64 {
 	parts := make([]float64, threads)
 	var wg sync.WaitGroup
 	for t := range threads {
-		wg.Go(func() {
-			part := x[len(x)*t/threads : len(x)*(t+1)/threads]
-			var s [8]float32
-			total := 0.0
-			for len(part) >= 8 {
-				// float32 within 8192 values, as torch sums blocks, then float64
-				block := part[:min(len(part)/8*8, 8192)]
-				part = part[len(block):]
-				s = [8]float32{}
-				for ; len(block) >= 8; block = block[8:] {
-					b := (*[8]float32)(block)
-					s[0] += b[0]
-					s[1] += b[1]
-					s[2] += b[2]
-					s[3] += b[3]
-					s[4] += b[4]
-					s[5] += b[5]
-					s[6] += b[6]
-					s[7] += b[7]
-				}
-				for _, v := range s {
-					total += float64(v)
-				}
-			}
-			for _, v := range part {
-				total += float64(v)
-			}
-			parts[t] = total
-		})
+		wg.Go(func() { parts[t] = sumBlocks(x[len(x)*t/threads : len(x)*(t+1)/threads]) })
 	}
 	wg.Wait()
 	return sum(parts)
+}
+
+// sumBlocks adds blocks of 8192 values in float32, as torch sums blocks, and the blocks in float64.
+func sumBlocks(x []float32) float64 {
+	total := 0.0
+	for len(x) > 0 {
+		n := min(len(x), 8192)
+		total += float64(sum32(x[:n]))
+		x = x[n:]
+	}
+	return total
+}
+
+// sum32Plain adds values in eight running sums.
+func sum32Plain(x []float32) float32 {
+	var s [8]float32
+	for ; len(x) >= 8; x = x[8:] {
+		b := (*[8]float32)(x)
+		for i := range s {
+			s[i] += b[i]
+		}
+	}
+	total := float32(0)
+	for _, v := range s {
+		total += v
+	}
+	for _, v := range x {
+		total += v
+	}
+	return total
 }
 
 func runStore(ctx context.Context, o Options, c Case) (fields []Field, err error) {
