@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,9 @@ const (
 type trainerState struct {
 	Format    int            `json:"format"`
 	Step      int64          `json:"step"`
-	Scale     float64        `json:"scale"`
-	OutScale  float64        `json:"out_scale"`
-	Threshold float64        `json:"threshold,omitempty"` // batchtopk's
+	Scales    []float64      `json:"scales"`
+	OutScales []float64      `json:"out_scales"`
+	Threshold []float64      `json:"threshold"` // batchtopk's
 	Control   controller     `json:"control"`
 	Config    Config         `json:"config"`
 	Metadata  map[string]any `json:"metadata,omitempty"`
@@ -36,7 +37,7 @@ type trainerState struct {
 	Digest    string         `json:"state_sha256"`
 }
 
-const stateFormat = 2
+const stateFormat = 3
 
 // WriteCheckpoint writes the trainer's whole state and the data's cursor into dir, an existing empty folder. The caller
 // makes the folder appear under its final name when it is whole, as [loupe/internal/run.Dir.SaveCheckpoint] does.
@@ -53,7 +54,7 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 	if err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
-	state := trainerState{stateFormat, t.step, t.scale, t.outScale, t.threshold, t.control, t.cfg, t.meta, cursor, digest}
+	state := trainerState{stateFormat, t.step, t.scales, t.outScales, t.threshold, t.control, t.cfg, t.meta, cursor, digest}
 	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
@@ -61,7 +62,7 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 }
 
 func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
-	out := []safetensors.Tensor{safetensors.I64("silent", []int{t.cfg.DSAE}, t.silent)}
+	out := []safetensors.Tensor{safetensors.I64("silent", []int{t.cfg.latents()}, t.silent)}
 	for i, w := range []weights{p.w, p.m, p.v} {
 		for j, info := range layout(t.cfg) {
 			out = append(out, safetensors.F32(momentNames[i]+info.name, info.shape, w.slices()[j]))
@@ -98,8 +99,12 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if err := s.Config.Validate(); err != nil {
 		return nil, nil, err
 	}
-	if s.Step < 0 || !(s.Scale > 0) || !(s.OutScale > 0) || !(s.Threshold >= 0) {
-		return nil, nil, fmt.Errorf("%s: step %d, scales %v and %v, threshold %v", stateFile, s.Step, s.Scale, s.OutScale, s.Threshold)
+	every := func(values []float64, want int, least float64) bool {
+		return len(values) == want && !slices.ContainsFunc(values, func(v float64) bool { return !(v >= least) })
+	}
+	if s.Step < 0 || !every(s.Scales, s.Config.inSites(), math.SmallestNonzeroFloat64) ||
+		!every(s.OutScales, s.Config.outSites(), math.SmallestNonzeroFloat64) || !every(s.Threshold, s.Config.selections(), 0) {
+		return nil, nil, fmt.Errorf("%s: step %d, scales %v and %v, threshold %v", stateFile, s.Step, s.Scales, s.OutScales, s.Threshold)
 	}
 	if err := s.Control.valid(); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", stateFile, err)
@@ -132,11 +137,11 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(silent) != s.Config.DSAE {
-		return nil, nil, fmt.Errorf("silent has %d values, want %d", len(silent), s.Config.DSAE)
+	if len(silent) != s.Config.latents() {
+		return nil, nil, fmt.Errorf("silent has %d values, want %d", len(silent), s.Config.latents())
 	}
 	t := &Trainer{
-		cfg: s.Config, step: s.Step, scale: s.Scale, outScale: s.OutScale, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
+		cfg: s.Config, step: s.Step, scales: s.Scales, outScales: s.OutScales, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
 	}
 	if err := t.open(b, p); err != nil {
 		return nil, nil, err

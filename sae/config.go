@@ -27,8 +27,9 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder" doc:"architecture"`
-	DIn       int    `json:"d_in" doc:"width of the activations; 0: that of the data"`
+	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder" doc:"architecture"`
+	DIn       int    `json:"d_in" doc:"width of the activations, of one site; 0: that of the data"`
+	Layers    int    `json:"layers" doc:"number of sites that a crosscoder reads: layers, or models"`
 	DSAE      int    `json:"d_sae" doc:"number of latents; 0: expansion * d_in"`
 	Expansion int    `json:"expansion" doc:"latents per input dimension when d_sae is 0"`
 	DOut      int    `json:"d_out" doc:"width of what a transcoder writes; 0: d_in"`
@@ -60,6 +61,8 @@ type Config struct {
 	JumpReLU       JumpReLUConfig   `json:"jumprelu" doc:"of jumprelu"`
 	Matryoshka     MatryoshkaConfig `json:"matryoshka" doc:"of matryoshka_batchtopk"`
 	Pursuit        PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
+	Crosscoder     CrosscoderConfig `json:"crosscoder" doc:"of crosscoders"`
+	CLT            CLTConfig        `json:"clt" doc:"of cross-layer transcoders"`
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
@@ -111,16 +114,23 @@ func DefaultConfig() Config {
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
 		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
 		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
+		// The mixture is that of science-of-finetuning's dictionary_learning, the norm that of Kissane et al.
+		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1, InitNorm: 0.08},
 	}
 }
 
-// Resolve returns c for activations of width dIn with every size and rule-given value filled in, validated.
-func (c Config) Resolve(dIn int) (Config, error) {
-	if c.DIn == 0 {
-		c.DIn = dIn
+// Resolve returns c for inputs of the given width, that of all sites, with every size and rule-given value filled in,
+// validated.
+func (c Config) Resolve(width int) (Config, error) {
+	sites := c.inSites()
+	if sites < 1 || width%sites != 0 {
+		return c, fmt.Errorf("sae: config: layers is %d; it must be the number of sites that %s reads, which have %d dimensions together", c.Layers, c.Arch, width)
 	}
-	if c.DIn != dIn {
-		return c, fmt.Errorf("sae: config: d_in is %d but the activations have %d dimensions; leave d_in out or name another site", c.DIn, dIn)
+	if c.DIn == 0 {
+		c.DIn = width / sites
+	}
+	if c.inWidth() != width {
+		return c, fmt.Errorf("sae: config: d_in is %d but the activations of %d sites have %d dimensions; leave d_in out or name another site", c.DIn, sites, width)
 	}
 	if c.DSAE == 0 {
 		c.DSAE = c.Expansion * c.DIn

@@ -10,35 +10,39 @@ import (
 var trainable = [...]string{
 	ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
 	ArchTranscoder, ArchSkipTranscoder, ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKSkipTranscoder,
+	ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder,
 }
 
-// base is the architecture without its transcoder form: what its activation function and its loss are called.
+// base is the architecture without its form as a transcoder or crosscoder: what its activation function and its loss are
+// called.
 func (c Config) base() string {
 	switch c.Arch {
-	case ArchTranscoder, ArchSkipTranscoder:
+	case ArchTranscoder, ArchSkipTranscoder, ArchCrosscoder, ArchCLT:
 		return ArchStandard
-	case ArchJumpReLUTranscoder, ArchJumpReLUSkip:
+	case ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchJumpReLUCrosscoder, ArchJumpReLUCLT:
 		return ArchJumpReLU
-	case ArchTopKTranscoder, ArchTopKSkipTranscoder:
+	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchTopKCrosscoder, ArchTopKCLT:
 		return ArchTopK
+	case ArchBatchTopKCrosscoder, ArchBatchTopKCLT:
+		return ArchBatchTopK
 	}
 	return c.Arch
 }
 
-// transcodes tells whether the architecture reads one site and writes another.
-func (c Config) transcodes() bool { return c.base() != c.Arch }
+// transcodes tells whether the architecture reads one site, or several, and writes others.
+func (c Config) transcodes() bool { return c.base() != c.Arch && !c.crosses() }
 
 // skips tells whether the architecture has a linear path past the latents.
 func (c Config) skips() bool {
 	return c.Arch == ArchSkipTranscoder || c.Arch == ArchJumpReLUSkip || c.Arch == ArchTopKSkipTranscoder
 }
 
-// width is that of the output.
+// width is that of the output, all sites.
 func (c Config) width() int {
 	if c.DOut > 0 {
-		return c.DOut
+		return c.outSites() * c.DOut
 	}
-	return c.DIn
+	return c.outSites() * c.DIn
 }
 
 // selects tells whether the architecture keeps a number of latents.
@@ -52,7 +56,7 @@ func (c Config) selects() bool {
 
 // byBatch tells whether the number is one of the whole batch.
 func (c Config) byBatch() bool {
-	return c.Arch == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.PerRow
+	return c.base() == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.PerRow
 }
 
 // batchK is the number of latents that batchtopk keeps of a batch.
@@ -95,12 +99,12 @@ func (c Config) controlled() bool {
 	return false
 }
 
-// rowWidth is that of a training row: the input and, for a transcoder, the target after it.
+// rowWidth is that of a training row: the input, site after site, and, for a transcoder, the target after it.
 func (c Config) rowWidth() int {
 	if c.transcodes() {
-		return c.DIn + c.width()
+		return c.inWidth() + c.width()
 	}
-	return c.DIn
+	return c.inWidth()
 }
 
 // resolveArch fills in what an architecture's fields are when they are left out.
@@ -132,6 +136,9 @@ func (c Config) resolveArch() Config {
 // validateArch checks the fields that only some architectures use.
 func (c Config) validateArch(bad func(field string, value any, want string) error) error {
 	number := func(v float64) bool { return v >= 0 && v <= 1e12 }
+	if err := c.validateSites(bad); err != nil {
+		return err
+	}
 	switch {
 	case c.DOut != 0 && !c.transcodes() && c.DOut != c.DIn:
 		return bad("d_out", c.DOut, "left out, except for transcoders")
@@ -143,8 +150,8 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 		return bad("sparsity_coef", c.SparsityCoef, "above 0, where target_l0 has it driven")
 	case !(c.SparsityWarmup >= 0 && c.SparsityWarmup <= 1):
 		return bad("sparsity_warmup", c.SparsityWarmup, "a share between 0 and 1 of the steps")
-	case !(c.TargetL0 >= 0 && c.TargetL0 <= float64(c.DSAE)):
-		return bad("target_l0", c.TargetL0, fmt.Sprintf("between 0 (off) and d_sae = %d", c.DSAE))
+	case !(c.TargetL0 >= 0 && c.TargetL0 <= float64(c.latents())):
+		return bad("target_l0", c.TargetL0, fmt.Sprintf("between 0 (off) and the number of latents, %d", c.latents()))
 	case c.base() == ArchStandard && !(c.LpNorm > 0 && c.LpNorm <= 100):
 		return bad("lp_norm", c.LpNorm, "above 0 and at most 100")
 	case c.byBatch() && !(c.ThresholdLR > 0 && c.ThresholdLR <= 1):

@@ -22,7 +22,7 @@ type device struct {
 
 func newDevice(b compute.Backend, name string, cfg Config, p params) (*device, error) {
 	dense := name == EngineDense
-	e := &device{cfg: cfg, infos: layout(cfg), fired: make([]bool, cfg.DSAE)}
+	e := &device{cfg: cfg, infos: layout(cfg), fired: make([]bool, cfg.latents())}
 	var err error
 	if e.plain, err = NewExec(b, stepGraph(cfg, dense, cfg.transcodes(), false)); err == nil {
 		e.aux, err = NewExec(b, stepGraph(cfg, dense, cfg.transcodes(), true))
@@ -75,7 +75,7 @@ func (e *device) snapshot() (params, error) {
 
 func (e *device) step(in stepInput) (stepOutput, error) {
 	out := stepOutput{fired: e.fired}
-	n, d, f := e.cfg.Batch, e.cfg.DIn, e.cfg.DSAE
+	n, d, f := e.cfg.Batch, e.cfg.inWidth(), e.cfg.latents()
 	k := adamStep(e.cfg, in.rate, in.t, 1)
 	knobs := make([]float32, numKnobs)
 	knobs[knobRate], knobs[knobRoot] = k.rate, k.root
@@ -111,9 +111,19 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 	defer fired.MustFinalizeAll()
 	err = tensors.ConstFlatData(stats, func(s []float32) {
 		out.loss, out.aux, out.sparsity = float64(s[statLoss]), float64(s[statAux]), float64(s[statSparsity])
-		out.least = float64(s[statLeast])
 		out.mse, out.variance = float64(s[statSSE])/float64(n), float64(s[statVariance])/float64(n)
 		out.l0, out.gradNorm = float64(s[statActive])/float64(n), float64(s[statGradNorm])
+		more, sites := s[numStats:], e.cfg.outSites()
+		take := func(count, by int) []float64 {
+			out := make([]float64, count)
+			for i, v := range more[:count] {
+				out[i] = float64(v) / float64(by)
+			}
+			more = more[count:]
+			return out
+		}
+		out.siteMSE, out.siteVar = take(sites, n), take(sites, n)
+		out.least = take(e.cfg.selections(), 1)
 	})
 	if err == nil {
 		err = tensors.ConstFlatData(fired, func(s []float32) {

@@ -18,7 +18,7 @@ func newParams(w weights) params { return params{w: w, m: w.zeros(), v: w.zeros(
 
 // stepInput is what a step needs besides the parameters.
 type stepInput struct {
-	x    []float32 // [B, d_in], already scaled
+	x    []float32 // [B, d_in], already scaled; d_in and d_out are those of all sites
 	y    []float32 // [B, d_out], what to reconstruct; nil: x
 	coef float64   // weight of the sparsity term
 	rate float64   // learning rate
@@ -28,14 +28,16 @@ type stepInput struct {
 
 // stepOutput is what a step reports, in the units of the scaled input.
 type stepOutput struct {
-	loss, aux float64 // the whole loss and AuxK's weighted part of it
-	sparsity  float64 // the weighted sparsity term, part of loss
-	least     float64 // smallest active score of the batch, which batchtopk's threshold follows; 0: none
-	mse       float64 // mean over rows of the summed squared error
-	variance  float64 // mean over rows of the summed squared distance to the batch mean
-	l0        float64 // mean number of active latents
-	gradNorm  float64 // before clipping
-	fired     []bool  // [F]; valid until the next step
+	loss, aux float64   // the whole loss and AuxK's weighted part of it
+	sparsity  float64   // the weighted sparsity term, part of loss
+	least     []float64 // smallest active score of the batch, which batchtopk's threshold follows, in each selection; 0: none
+	mse       float64   // mean over rows of the summed squared error
+	variance  float64   // mean over rows of the summed squared distance to the batch mean
+	siteMSE   []float64 // mse of each site of the output; nil: there is one
+	siteVar   []float64 // variance of each site
+	l0        float64   // mean number of active latents
+	gradNorm  float64   // before clipping
+	fired     []bool    // [F]; valid until the next step
 }
 
 // engine holds the parameters and performs training steps. A failed step leaves the parameters as they were.
@@ -86,7 +88,7 @@ func checkFinite(cfg Config, in stepInput, out stepOutput, w weights) error {
 		return nil
 	}
 	if i := firstNonFinite(in.x); i >= 0 {
-		d := cfg.DIn
+		d := cfg.inWidth()
 		return fmt.Errorf("row %d, dimension %d of the batch is %v: %w; look at the store with `loupe store verify`", i/d, i%d, in.x[i], ErrNonFinite)
 	}
 	if i := firstNonFinite(in.y); i >= 0 {

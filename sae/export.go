@@ -1,6 +1,9 @@
 package sae
 
-import "maps"
+import (
+	"fmt"
+	"maps"
+)
 
 // exported returns the SAE that weights in training are, for inputs as the trainer sees them. batchtopk and matryoshka
 // have still to become jumprelu; see [SAE.batchTopKToJumpReLU].
@@ -36,21 +39,24 @@ func exported(cfg Config, w weights) *SAE {
 // (W_enc * s, W_dec / s, b_dec / s); batchtopk and matryoshka become jumprelu with the running threshold; and, when
 // latents are selected by pre * |W_dec row|, the norms of the decoder rows are folded.
 func (t *Trainer) SAE() (*SAE, error) {
+	if t.cfg.crosses() {
+		return nil, fmt.Errorf("sae: %s is no SAE of one site; use Crosscoder", t.cfg.Arch)
+	}
 	p, err := t.eng.snapshot()
 	if err != nil {
 		return nil, err
 	}
 	out := exported(t.cfg, p.w.clone())
 	maps.Copy(out.Metadata, t.meta)
-	threshold := t.threshold
+	threshold, scale, outScale := t.threshold[0], t.scales[0], t.outScales[0]
 	if t.cfg.byBatch() {
 		out.Arch = ArchStandard // its tensors, until it becomes jumprelu
 	}
-	if t.scale != 1 || t.outScale != 1 {
+	if scale != 1 || outScale != 1 {
 		rescale := out.RescaleByDecoder
-		out.foldScales(float32(t.scale), float32(t.outScale))
+		out.foldScales(float32(scale), float32(outScale))
 		if rescale { // scores hold the norms of the decoder, which were divided by the scale
-			threshold /= t.scale
+			threshold /= scale
 		}
 		out.Normalize = NormalizeNone
 	}

@@ -109,7 +109,7 @@ func (c *goldenCase) runTraining(t *testing.T) {
 			compareLosses(t, name, out, losses[s])
 			near(t, name+" gradient norm", out.gradNorm, norms[s], 1e-4)
 			if cfg.byBatch() {
-				threshold = followThreshold(threshold, out.least, cfg.ThresholdLR)
+				threshold = followThreshold(threshold, out.least[0], cfg.ThresholdLR)
 				near(t, name+" topk_threshold", threshold, thresholds[s], 1e-6)
 			}
 			if s > 0 {

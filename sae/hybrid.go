@@ -121,7 +121,7 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	coef := lossCoef{main: mainCoef(h.cfg, n, out.variance)}
 	aux := len(in.dead) > 0 && h.cfg.AuxCoef > 0 && coef.main > 0
 	err = tensors.ConstFlatData(scores, func(s []float32) {
-		out.least = h.choose(s)
+		out.least = []float64{h.choose(s)}
 		sse, all, out.l0 = h.forward(coef.main)
 		if aux {
 			coef.aux = auxCoef(h.cfg, n, len(in.dead), h.residualVariance(coef.main))

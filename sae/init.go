@@ -3,6 +3,7 @@ package sae
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // shortRow is the norm of a transcoder's free decoder rows at the start (Anthropic, April 2024: 0.05 to 1).
@@ -11,7 +12,7 @@ const shortRow = 0.1
 // initialWeights returns the start for scaled rows x [n, d_in] and targets y [n, d_out] (the same rows for an
 // autoencoder): decoder rows uniform on the unit sphere by seed, the encoder their transpose, biases 0, b_dec the
 // geometric median of the targets, thresholds as configured. A transcoder has an encoder of its own, and its decoder, if
-// free, starts with short rows, so that it begins near the constant b_dec.
+// free, starts with short rows, so that it begins near the constant b_dec; so does a crosscoder with a free decoder.
 func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
@@ -26,11 +27,17 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	}
 	sphere(w.dec, cfg.width())
 	if cfg.transcodes() {
-		sphere(w.enc, cfg.DIn)
+		sphere(w.enc, cfg.inWidth())
 		if cfg.Decoder == DecoderFree {
 			scaleBy(w.dec, shortRow)
 		}
 	} else {
+		if cfg.crosses() && cfg.Decoder == DecoderFree {
+			for row := range slices.Chunk(w.dec, cfg.DIn) {
+				unit(row)
+				scaleBy(row, float32(cfg.Crosscoder.InitNorm))
+			}
+		}
 		copy(w.enc, w.dec)
 	}
 	for j, v := range geometricMedian(y, cfg.width()) {
@@ -42,25 +49,42 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	return w
 }
 
-// inputScale returns s with E|s x| = sqrt(d) over the rows of x [n, d], or 1 where the configuration has no such scale or
-// for rows of zeros.
-func inputScale(cfg Config, x []float32, d int) float64 {
+// siteScales returns, for each site of the rows of x [n, sites*d], s with E|s x| = sqrt(d) over the site's part of the
+// rows, or 1 where the configuration has no such scale or for rows of zeros.
+func siteScales(cfg Config, x []float32, sites, d int) []float64 {
+	out := make([]float64, sites)
+	for i := range out {
+		out[i] = 1
+	}
 	if cfg.Normalize != NormalizeExpected {
-		return 1
+		return out
 	}
-	var sum float64
-	n := len(x) / d
-	for r := range n {
-		var sq float64
-		for _, v := range x[r*d : (r+1)*d] {
-			sq += float64(v) * float64(v)
+	n := len(x) / (sites * d)
+	for i := range out {
+		var sum float64
+		for r := range n {
+			var sq float64
+			for _, v := range x[(r*sites+i)*d : (r*sites+i+1)*d] {
+				sq += float64(v) * float64(v)
+			}
+			sum += math.Sqrt(sq)
 		}
-		sum += math.Sqrt(sq)
+		if sum > 0 {
+			out[i] = math.Sqrt(float64(d)) * float64(n) / sum
+		}
 	}
-	if sum == 0 {
-		return 1
+	return out
+}
+
+// scaleSites multiplies each site of the rows of x by its scale.
+func scaleSites(x []float32, scales []float64, d int) {
+	if len(scales) == 1 {
+		scaleBy(x, float32(scales[0]))
+		return
 	}
-	return math.Sqrt(float64(d)) * float64(n) / sum
+	for i := 0; i*d < len(x); i++ {
+		scaleBy(x[i*d:(i+1)*d], float32(scales[i%len(scales)]))
+	}
 }
 
 // geometricMedian returns the point with the least sum of distances to the rows of x, by Weiszfeld's iteration from

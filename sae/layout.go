@@ -3,7 +3,7 @@ package sae
 import "slices"
 
 // weightInfo names one trained tensor and gives its shape. In training the encoder lies as [F, d_in], transposed against
-// W_enc, so that a latent's weights lie together.
+// W_enc, so that a latent's weights lie together. A crosscoder's d_in is that of all sites, one after the other.
 type weightInfo struct {
 	name  string
 	shape []int
@@ -11,7 +11,7 @@ type weightInfo struct {
 
 // layout lists the tensors that cfg trains, in the order of weights.slices.
 func layout(cfg Config) []weightInfo {
-	f, d, w := cfg.DSAE, cfg.DIn, cfg.width()
+	f, d, w := cfg.DSAE, cfg.inWidth(), cfg.width()
 	enc := weightInfo{"W_enc", []int{f, d}}
 	dec, bDec := weightInfo{"W_dec", []int{f, w}}, weightInfo{"b_dec", []int{w}}
 	bEnc := weightInfo{"b_enc", []int{f}}

@@ -167,7 +167,7 @@ func TestLiteratureBatchThresholdIsState(t *testing.T) {
 	if _, err := tr.Step(x); err != nil {
 		t.Fatal(err)
 	}
-	if tr.threshold <= 0 {
+	if tr.threshold[0] <= 0 {
 		t.Fatalf("the threshold is %v after a step", tr.threshold)
 	}
 	dir := t.TempDir()
@@ -179,7 +179,7 @@ func TestLiteratureBatchThresholdIsState(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if again.threshold != tr.threshold {
+	if again.threshold[0] != tr.threshold[0] {
 		t.Errorf("the threshold is %v, %v after a checkpoint", tr.threshold, again.threshold)
 	}
 }

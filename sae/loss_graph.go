@@ -25,7 +25,7 @@ type lossOutput struct {
 	main, aux, sparsity *Node // scalars; nil: none
 	e                   *Node // [b, w], reconstruction less target, in the units of the target
 	fired               *Node // [f], rows on which each latent is active
-	least               *Node // scalar, smallest active score
+	least               *Node // [selections], smallest active score of each; 0: none
 }
 
 func (o lossOutput) total() *Node {
@@ -77,7 +77,7 @@ func newForward(in lossInput) forward {
 		xn, f.back = MulScalar(Div(in.x, safe), root), MulScalar(safe, 1/root)
 	}
 	f.xc = xn
-	if !in.cfg.transcodes() {
+	if in.cfg.centres() {
 		f.xc = Sub(xn, ExpandAxes(in.w.bDec(), 0))
 	}
 	return f
@@ -117,20 +117,27 @@ func preOf(in lossInput, xc *Node) *Node {
 // CPU.
 func transposedEncoder(in lossInput) *Node { return OptimizationBarrier(Transpose(in.w.enc(), 0, 1)) }
 
-// scoresOf returns what latents are selected by: pre, times the norms of the decoder rows with RescaleByDecoder.
+// scoresOf returns what latents are selected by: pre, times the norms of the decoder rows with RescaleByDecoder and in
+// crosscoders.
 func scoresOf(in lossInput, pre *Node) *Node {
-	if !in.cfg.RescaleByDecoder {
+	if !in.cfg.RescaleByDecoder && !in.cfg.crosses() {
 		return pre
 	}
 	return Mul(pre, decoderNorms(in))
 }
 
-// decoderNorms returns |W_dec row| as [1, f]. A row of zeros has norm zero and gradient zero.
+// decoderNorms returns |W_dec row|, or a crosscoder's code norm, as [1, f].
 func decoderNorms(in lossInput) *Node {
-	sq := ReduceAndKeep(Square(in.w.dec()), ReduceSum, 1) // [f, 1]
+	if in.cfg.crosses() {
+		return codeNormGraph(in.cfg, in.w.dec())
+	}
+	return Transpose(rootGraph(ReduceAndKeep(Square(in.w.dec()), ReduceSum, 1)), 0, 1)
+}
+
+// rootGraph returns the square root of sq >= 0; where that is zero, so is the gradient.
+func rootGraph(sq *Node) *Node {
 	zero := Equal(sq, ZerosLike(sq))
-	norm := Where(zero, ZerosLike(sq), Sqrt(Where(zero, OnesLike(sq), sq)))
-	return Transpose(norm, 0, 1)
+	return Where(zero, ZerosLike(sq), Sqrt(Where(zero, OnesLike(sq), sq)))
 }
 
 // auxGraph is AuxK: the k_aux dead latents with the largest scores reconstruct the residual -e, held fixed, without

@@ -9,7 +9,10 @@ import (
 // whose loss is the sum of the squared errors of all prefixes of the dictionary.
 func sparseLoss(in lossInput) lossOutput {
 	f := newForward(in)
-	pre := preOf(in, f.xc)      // [b, f]
+	pre := preOf(in, f.xc) // [b, f]
+	if in.cfg.crosses() && in.cfg.selections() > 1 {
+		return f.decoupled(pre)
+	}
 	scores := scoresOf(in, pre) // [b, f]
 	var acts *Node
 	var out lossOutput
@@ -19,11 +22,7 @@ func sparseLoss(in lossInput) lossOutput {
 		order = Abs(scores)
 		acts = Where(topKMaskGraph(order, in.cfg.K), pre, ZerosLike(pre))
 	case in.cfg.byBatch():
-		kept := batchMaskGraph(scores, in.cfg.batchK())
-		acts = Where(kept, pre, ZerosLike(pre))
-		inf := Infinity(pre.Graph(), pre.DType(), 1)
-		least := ReduceAllMin(Where(kept, StopGradient(scores), inf))
-		out.least = Where(Equal(least, inf), ZerosLike(least), least)
+		acts, out.least = batchSelected(scores, pre, in.cfg.batchK())
 	default:
 		acts = Where(topKMaskGraph(scores, in.cfg.K), MaxScalar(pre, 0), ZerosLike(pre))
 	}
@@ -72,6 +71,15 @@ func addTo(sum, n *Node) *Node {
 		return n
 	}
 	return Add(sum, n)
+}
+
+// batchSelected returns pre [b, f] where the score is among the n largest of the batch and above zero, 0 elsewhere, and
+// the smallest such score, [1], 0 for none.
+func batchSelected(scores, pre *Node, n int) (acts, least *Node) {
+	kept := batchMaskGraph(scores, n)
+	inf := Infinity(pre.Graph(), pre.DType(), 1)
+	least = ReduceAllMin(Where(kept, StopGradient(scores), inf))
+	return Where(kept, pre, ZerosLike(pre)), Reshape(Where(Equal(least, inf), ZerosLike(least), least), 1)
 }
 
 // batchMaskGraph tells which scores [b, f] are among the n largest of the whole batch and above zero. Equal scores at

@@ -3,6 +3,7 @@ package sae
 // Letters of the shapes: b rows, d input width, w output width, f latents, k kept latents. The encoder is kept as [f, d].
 
 import (
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -22,9 +23,8 @@ const (
 	statSSE
 	statVariance
 	statActive
-	statLeast
 	statGradNorm
-	numStats
+	numStats // then, site by site, squared errors and variances, and the least active score of each selection
 )
 
 // The places of the run-time numbers of a step.
@@ -38,7 +38,7 @@ const (
 
 // stepGraph returns one whole training step. Inputs: x [b, d], with a target the target [b, w], the weights, Adam's two
 // moments, knobs and, with aux, the mask of dead latents, float32 [f]. Outputs: the new weights and moments, the
-// statistics [numStats] and how often each latent fired, float32 [f].
+// statistics and how often each latent fired, float32 [f].
 func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 	infos := layout(cfg)
 	return func(in []*Node) []*Node {
@@ -60,7 +60,7 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 		if aux {
 			li.dead = take()
 		}
-		grads, stats, fired := gradientsGraph(li, dense)
+		grads, stats, more, fired := gradientsGraph(li, dense)
 		if cfg.Decoder == DecoderUnit {
 			dec := li.w.dec()
 			grads["W_dec"] = Sub(grads["W_dec"], Mul(ReduceAndKeep(Mul(grads["W_dec"], dec), ReduceSum, 1), dec))
@@ -84,7 +84,8 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 			}
 			newW, newM, newV = append(newW, wi), append(newM, mi), append(newV, vi)
 		}
-		return append(append(append(newW, newM...), newV...), Stack(stats[:], 0), fired)
+		all := Concatenate([]*Node{Stack(stats[:], 0), more}, 0)
+		return append(append(append(newW, newM...), newV...), all, fired)
 	}
 }
 
@@ -111,8 +112,8 @@ func adamGraph(cfg Config, w, m, v, g, rate, root *Node) (*Node, *Node, *Node) {
 func knob(v *Node, i int) *Node { return Reshape(Slice(v, AxisRange(i, i+1))) }
 
 // gradientsGraph returns the gradients of the loss (before the decoder's constraint and clipping), the statistics
-// without the gradient norm, and the firing counts [f].
-func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *Node) {
+// without the gradient norm, those of sites and selections, and the firing counts [f].
+func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *Node, *Node) {
 	in.variance = varianceGraph(in.y)
 	in.main = Const(in.x.Graph(), float32(1/float64(in.x.Shape().Dimensions[0])))
 	if in.cfg.Loss == LossFVU {
@@ -137,8 +138,18 @@ func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *No
 	var stats [numStats]*Node
 	stats[statLoss], stats[statAux], stats[statSparsity] = out.total(), orZero(out.aux, zero), orZero(out.sparsity, zero)
 	stats[statSSE], stats[statVariance] = ReduceAllSum(Square(out.e)), in.variance
-	stats[statActive], stats[statLeast] = ReduceAllSum(out.fired), orZero(out.least, zero)
-	return grads, stats, out.fired
+	stats[statActive] = ReduceAllSum(out.fired)
+	more := Concatenate([]*Node{
+		siteSums(in.cfg, ReduceSum(Square(out.e), 0)),
+		siteSums(in.cfg, ReduceSum(Square(Sub(in.y, ReduceAndKeep(in.y, ReduceMean, 0))), 0)),
+		orZero(out.least, Zeros(in.x.Graph(), shapes.Make(in.x.DType(), in.cfg.selections()))),
+	}, 0)
+	return grads, stats, more, out.fired
+}
+
+// siteSums adds up values of the dimensions of an output, [w], to those of its sites.
+func siteSums(cfg Config, v *Node) *Node {
+	return ReduceSum(Reshape(v, cfg.outSites(), cfg.width()/cfg.outSites()), 1)
 }
 
 func orZero(n, zero *Node) *Node {

@@ -9,18 +9,19 @@ import (
 // StepStats is what one training step reports. Losses are of the batch before the step; MSE is in the units of the
 // activations.
 type StepStats struct {
-	Step     int64   `json:"step"`          // from 1
-	Tokens   int64   `json:"tokens"`        // rows seen so far
-	Loss     float64 `json:"loss"`          // what is minimised
-	AuxLoss  float64 `json:"aux_loss"`      // AuxK's part of Loss
-	Sparsity float64 `json:"sparsity_loss"` // the sparsity term's part of Loss
-	Coef     float64 `json:"sparsity_coef"` // weight of the sparsity term
-	MSE      float64 `json:"mse"`           // mean over rows of the squared error summed over d
-	FVU      float64 `json:"fvu"`           // squared error over the variance of the batch
-	L0       float64 `json:"l0"`            // mean number of latents above zero
-	Dead     int     `json:"dead"`          // latents silent for dead_tokens rows or more, after the step
-	GradNorm float64 `json:"grad_norm"`     // before clipping
-	LR       float64 `json:"lr"`
+	Step     int64     `json:"step"`               // from 1
+	Tokens   int64     `json:"tokens"`             // rows seen so far
+	Loss     float64   `json:"loss"`               // what is minimised
+	AuxLoss  float64   `json:"aux_loss"`           // AuxK's part of Loss
+	Sparsity float64   `json:"sparsity_loss"`      // the sparsity term's part of Loss
+	Coef     float64   `json:"sparsity_coef"`      // weight of the sparsity term
+	MSE      float64   `json:"mse"`                // mean over rows of the squared error summed over d
+	FVU      float64   `json:"fvu"`                // squared error over the variance of the batch, in the units of the scaled activations
+	SiteFVU  []float64 `json:"site_fvu,omitempty"` // of each site of the output, where there are several
+	L0       float64   `json:"l0"`                 // mean number of latents above zero
+	Dead     int       `json:"dead"`               // latents silent for dead_tokens rows or more, after the step
+	GradNorm float64   `json:"grad_norm"`          // before clipping
+	LR       float64   `json:"lr"`
 }
 
 // Trainer learns one SAE from batches of activations. It is not safe for concurrent use. Close frees its memory on the
@@ -28,10 +29,10 @@ type StepStats struct {
 type Trainer struct {
 	cfg       Config
 	eng       engine
-	scale     float64 // s of the input, folded into the weights on save
-	threshold float64 // batchtopk's running threshold, on scores
-	step      int64   // steps done
-	outScale  float64 // the same of a transcoder's target; otherwise scale
+	scales    []float64 // s of each site of the input, folded into the weights on save
+	outScales []float64 // the same of a transcoder's targets; otherwise scales
+	threshold []float64 // batchtopk's running threshold, on scores, of each selection
+	step      int64     // steps done
 	control   controller
 	silent    []int64 // rows since each latent last fired
 	scaled    []float32
@@ -41,8 +42,8 @@ type Trainer struct {
 }
 
 // NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, width] with n >= 1, gives the input scale and
-// b_dec; it is usually the first InitRows rows of the data. The width is d_in or, for a transcoder, whose rows have the
-// target after the input, d_in + d_out. An engine "auto" is replaced by the fastest on this machine.
+// b_dec; it is usually the first InitRows rows of the data. A row is the input, site after site, and then, for a
+// transcoder, the target, site after site. An engine "auto" is replaced by the fastest on this machine.
 func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -55,15 +56,15 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 		return nil, fmt.Errorf("sae: row %d, dimension %d of the initial sample is %v: %w; look at the store with `loupe store verify`", i/width, i%width, sample[i], ErrNonFinite)
 	}
 	n := len(sample) / width
-	x, y := make([]float32, n*cfg.DIn), make([]float32, n*(width-cfg.DIn))
+	x, y := make([]float32, n*cfg.inWidth()), make([]float32, n*(width-cfg.inWidth()))
 	split(cfg, sample, x, y)
-	t := &Trainer{cfg: cfg, scale: inputScale(cfg, x, cfg.DIn), control: newController(cfg)}
-	t.outScale = t.scale
+	t := &Trainer{cfg: cfg, scales: siteScales(cfg, x, cfg.inSites(), cfg.DIn), control: newController(cfg), threshold: make([]float64, cfg.selections())}
+	t.outScales = t.scales
 	if cfg.transcodes() {
-		t.outScale = inputScale(cfg, y, cfg.width())
+		t.outScales = siteScales(cfg, y, cfg.outSites(), cfg.width()/cfg.outSites())
 	}
-	scaleBy(x, float32(t.scale))
-	scaleBy(y, float32(t.outScale))
+	scaleSites(x, t.scales, cfg.DIn)
+	scaleSites(y, t.outScales, cfg.width()/cfg.outSites())
 	if !cfg.transcodes() {
 		y = x
 	}
@@ -84,8 +85,8 @@ func (t *Trainer) open(b compute.Backend, p params) error {
 	if t.eng, err = newEngine(b, t.cfg.Engine, t.cfg, p); err != nil {
 		return err
 	}
-	t.silent = make([]int64, t.cfg.DSAE)
-	t.scaled = make([]float32, t.cfg.Batch*t.cfg.DIn)
+	t.silent = make([]int64, t.cfg.latents())
+	t.scaled = make([]float32, t.cfg.Batch*t.cfg.inWidth())
 	if t.cfg.transcodes() {
 		t.target = make([]float32, t.cfg.Batch*t.cfg.width())
 	}
@@ -98,7 +99,7 @@ func split(cfg Config, rows, x, y []float32) {
 		copy(x, rows)
 		return
 	}
-	d, w := cfg.DIn, cfg.width()
+	d, w := cfg.inWidth(), cfg.width()
 	for r := range len(rows) / (d + w) {
 		row := rows[r*(d+w) : (r+1)*(d+w)]
 		copy(x[r*d:(r+1)*d], row)
@@ -130,8 +131,8 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 		return StepStats{}, fmt.Errorf("sae: step %d: the batch has %d values, not %d rows of width %d", next, len(batch), n, t.cfg.rowWidth())
 	}
 	split(t.cfg, batch, t.scaled, t.target)
-	scaleBy(t.scaled, float32(t.scale))
-	scaleBy(t.target, float32(t.outScale))
+	scaleSites(t.scaled, t.scales, t.cfg.DIn)
+	scaleSites(t.target, t.outScales, t.cfg.width()/t.cfg.outSites())
 	t.dead = t.deadLatents(t.dead)
 	rate := learningRate(t.cfg, next)
 	coef := t.control.Coef * sparsityShare(t.cfg, next)
@@ -141,7 +142,9 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	}
 	t.control.observe(t.cfg, out.l0)
 	if t.cfg.byBatch() {
-		t.threshold = followThreshold(t.threshold, out.least, t.cfg.ThresholdLR)
+		for i, least := range out.least {
+			t.threshold[i] = followThreshold(t.threshold[i], least, t.cfg.ThresholdLR)
+		}
 	}
 	dead := 0
 	for i, fired := range out.fired {
@@ -154,11 +157,20 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 		}
 	}
 	t.step = next
-	return StepStats{
+	stats := StepStats{
 		Step: t.step, Tokens: t.Tokens(),
-		Loss: out.loss, AuxLoss: out.aux, Sparsity: out.sparsity, Coef: coef, MSE: out.mse / (t.outScale * t.outScale), FVU: out.mse * inverse(out.variance),
+		Loss: out.loss, AuxLoss: out.aux, Sparsity: out.sparsity, Coef: coef, FVU: out.mse * inverse(out.variance),
 		L0: out.l0, Dead: dead, GradNorm: out.gradNorm, LR: rate,
-	}, nil
+	}
+	if len(t.outScales) == 1 {
+		stats.MSE = out.mse / (t.outScales[0] * t.outScales[0])
+		return stats, nil
+	}
+	for i, s := range t.outScales {
+		stats.MSE += out.siteMSE[i] / (s * s)
+		stats.SiteFVU = append(stats.SiteFVU, out.siteMSE[i]*inverse(out.siteVar[i]))
+	}
+	return stats, nil
 }
 
 // deadLatents returns the latents that have been silent for DeadTokens rows, ascending, in dst's memory.
