@@ -9,24 +9,8 @@ import (
 	"loupe/internal/graphtest"
 )
 
-// runArchetypal compares the projections and the dictionary of RA-SAE, or JumpReLU's kernels.
+// runArchetypal compares the projections and the dictionary of RA-SAE.
 func (c *goldenCase) runArchetypal(t *testing.T) {
-	if c.Kind == "jump_kernels" {
-		c.runKernels(t)
-		return
-	}
-	close := func(name string, got []float64) {
-		t.Helper()
-		want := c.f64(t, name)
-		if len(got) != len(want) {
-			t.Fatalf("%s has %d values, want %d", name, len(got), len(want))
-		}
-		for i, w := range want {
-			if math.Abs(got[i]-w) > c.Tolerance.ATol+c.Tolerance.RTol*math.Abs(w) {
-				t.Fatalf("%s[%d] is %v, want %v", name, i, got[i], w)
-			}
-		}
-	}
 	shape := c.Tensors["points"].Shape
 	points, d := shape[0], shape[1]
 	a := archetypes{
@@ -34,10 +18,10 @@ func (c *goldenCase) runArchetypal(t *testing.T) {
 		multiplier: c.number(t, "multiplier"),
 	}
 	a.project(d)
-	close("W_projected", a.weight)
-	close("Relax_projected", a.relax)
+	c.equalVector(t, "W_projected", a.weight)
+	c.equalVector(t, "Relax_projected", a.relax)
 	dict := a.dictionary(c.f64(t, "points"), d)
-	close("dictionary", dict)
+	c.equalVector(t, "dictionary", dict)
 	codes := c.f64(t, "codes")
 	f := len(dict) / d
 	recon := make([]float64, len(codes)/f*d)
@@ -48,7 +32,7 @@ func (c *goldenCase) runArchetypal(t *testing.T) {
 			}
 		}
 	}
-	close("recon", recon)
+	c.equalVector(t, "recon", recon)
 	var sumError, longest float64
 	for i := range f {
 		var sum float64
@@ -63,6 +47,7 @@ func (c *goldenCase) runArchetypal(t *testing.T) {
 	near(t, "relax_norm_max", longest, c.number(t, "relax_norm_max"), 1e-12)
 }
 
+// runKernels compares JumpReLU's kernels.
 func (c *goldenCase) runKernels(t *testing.T) {
 	b := graphtest.Backend(t)
 	x := c.f64(t, "u")
@@ -82,11 +67,6 @@ func (c *goldenCase) runKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range jumpKernels {
-		want := c.f64(t, name)
-		for j, v := range got[i].Value().([]float64) {
-			if math.Abs(v-want[j]) > c.Tolerance.ATol+c.Tolerance.RTol*math.Abs(want[j]) {
-				t.Errorf("%s(%v) is %v, want %v", name, x[j], v, want[j])
-			}
-		}
+		c.equalVector(t, name, got[i].Value().([]float64))
 	}
 }

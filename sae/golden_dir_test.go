@@ -1,12 +1,12 @@
 package sae
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"loupe/internal/graphtest"
-	"loupe/internal/safetensors"
 )
 
 // companions are the ends of the names of files that hold the weights before a fold or an export.
@@ -43,10 +43,13 @@ func (c *goldenCase) runDir(t *testing.T) {
 		t.Errorf("saved and loaded: %d %v %d %v", saved.K, saved.RescaleByDecoder, saved.Width(), saved.HookZ)
 	}
 	for _, suffix := range companions {
-		if before, err := safetensors.Open(c.path + suffix + ".safetensors"); err == nil {
-			defer before.Close()
-			c.compareDir(t, "folded"+suffix, c.refold(t, s, before))
+		if _, err := os.Stat(c.path + suffix + ".json"); err != nil {
+			continue
 		}
+		before := readGolden(t, c.path+suffix)
+		before.open(t)
+		c.compareDir(t, "folded"+suffix, c.refold(t, s, before))
+		before.checkAllSeen(t)
 	}
 }
 
@@ -125,7 +128,7 @@ func (c *goldenCase) compareSequences(t *testing.T, s *SAE, x []float32, check f
 
 // refold repeats the fold or export that made s from the weights before it, and compares the weights and, where the
 // case has them, the activations before the fold.
-func (c *goldenCase) refold(t *testing.T, s *SAE, before *safetensors.File) *SAE {
+func (c *goldenCase) refold(t *testing.T, s *SAE, before *goldenCase) *SAE {
 	raw := s.clone()
 	raw.Threshold = nil
 	raw.RescaleByDecoder = s.RescaleByDecoder
@@ -134,18 +137,18 @@ func (c *goldenCase) refold(t *testing.T, s *SAE, before *safetensors.File) *SAE
 		t.Fatal(err)
 	}
 	for _, slot := range arch.tensors(raw) {
-		if _, ok := before.Info(slot.name); !ok {
-			continue
-		}
-		if *slot.at, err = before.Float32(slot.name); err != nil {
-			t.Fatal(err)
+		if before.has(slot.name) {
+			*slot.at = before.f32(t, slot.name)
 		}
 	}
 	c.compareUnfolded(t, raw, before)
 	threshold, hasThreshold := 0.0, false
-	if v, err := before.Float64("topk_threshold"); err == nil {
-		threshold, hasThreshold = v[0], true
+	if before.has("topk_threshold") {
+		threshold, hasThreshold = before.f64(t, "topk_threshold")[0], true
 		raw.Arch = ArchStandard
+	}
+	if _, ok := before.Scalars["scaling_factor"]; ok {
+		near(t, "the case's scaling_factor", c.Config.Scale, before.number(t, "scaling_factor"), 0)
 	}
 	rescaled := raw.RescaleByDecoder || hasThreshold && (c.Config.Rescale == nil || *c.Config.Rescale)
 	if scale := c.Config.Scale; scale > 0 {
@@ -175,11 +178,11 @@ func (c *goldenCase) refold(t *testing.T, s *SAE, before *safetensors.File) *SAE
 }
 
 // compareUnfolded compares the activations that the weights before the fold give.
-func (c *goldenCase) compareUnfolded(t *testing.T, raw *SAE, before *safetensors.File) {
-	want, err := before.Float32("unfolded_feature_acts")
-	if err != nil {
+func (c *goldenCase) compareUnfolded(t *testing.T, raw *SAE, before *goldenCase) {
+	if !before.has("unfolded_feature_acts") {
 		return
 	}
+	want := before.f32(t, "unfolded_feature_acts")
 	x := c.f32(t, "x")
 	if c.Config.What == "whiten" {
 		mean, w, _ := whitening(t, before)
@@ -203,17 +206,11 @@ func (c *goldenCase) compareUnfolded(t *testing.T, raw *SAE, before *safetensors
 	nearly(t, "unfolded_feature_acts", denseLatents(lat, raw.DSAE), want, c.Tolerance.RTol, c.Tolerance.ATol)
 }
 
-func whitening(t *testing.T, f *safetensors.File) (mean, w, u []float64) {
-	for name, at := range map[string]*[]float64{"mean": &mean, "whitening_matrix": &w, "unwhitening_matrix": &u} {
-		var err error
-		if *at, err = f.Float64(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return mean, w, u
+func whitening(t *testing.T, before *goldenCase) (mean, w, u []float64) {
+	return before.f64(t, "mean"), before.f64(t, "whitening_matrix"), before.f64(t, "unwhitening_matrix")
 }
 
-func (c *goldenCase) foldWhitening(t *testing.T, raw *SAE, before *safetensors.File) error {
+func (c *goldenCase) foldWhitening(t *testing.T, raw *SAE, before *goldenCase) error {
 	mean, w, u := whitening(t, before)
 	return raw.FoldWhitening(mean, w, u)
 }

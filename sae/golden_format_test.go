@@ -3,66 +3,15 @@ package sae
 import (
 	"bytes"
 	"encoding/json"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"loupe/internal/graphtest"
 	"loupe/internal/safetensors"
 	"loupe/internal/torchzip"
 )
-
-// TestGoldenSAEFormats checks every folder that another tool wrote: the activations and reconstructions of that tool,
-// and that writing the SAE again gives the same tensors.
-func TestGoldenSAEFormats(t *testing.T) {
-	root := filepath.Join(graphtest.Golden(t), "sae")
-	ran := map[string]int{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".json" {
-			return err
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		var head struct{ Kind string }
-		if json.Unmarshal(raw, &head) != nil {
-			return nil
-		}
-		check := map[string]func(*testing.T, string){"sparsify_dir": checkSparsifyDir, "dictionary_learning_dir": checkDictionaryLearningDir}[head.Kind]
-		if check == nil {
-			return nil
-		}
-		ran[head.Kind]++
-		rel, _ := filepath.Rel(root, strings.TrimSuffix(path, ".json"))
-		t.Run(filepath.ToSlash(rel), func(t *testing.T) { check(t, strings.TrimSuffix(path, ".json")) })
-		return nil
-	})
-	if err != nil || ran["sparsify_dir"] == 0 || ran["dictionary_learning_dir"] == 0 {
-		graphtest.Skip(t, "the golden data has %v cases of other tools: %v", ran, err)
-	}
-}
-
-// openCase opens the golden case at path, without extension.
-func openCase(t *testing.T, path string) *goldenCase {
-	raw, err := os.ReadFile(path + ".json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &goldenCase{path: path, seen: map[string]bool{}}
-	if err := json.Unmarshal(raw, c); err != nil {
-		t.Fatal(err)
-	}
-	if c.file, err = safetensors.Open(path + ".safetensors"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.file.Close() })
-	return c
-}
 
 // compareOutputs holds the SAE's latents and reconstructions, on the host and on the backend, against the case's.
 func (c *goldenCase) compareOutputs(t *testing.T, name string, s *SAE) (recon []float32) {
@@ -129,9 +78,10 @@ func sameJSON(t *testing.T, a, b string) {
 	}
 }
 
-// checkSparsifyDir checks one case of kind sparsify_dir at path (without extension).
-func checkSparsifyDir(t *testing.T, path string) {
-	c := openCase(t, path)
+// runSparsifyDir reads a folder that sparsify wrote, compares activations and reconstructions, and writes it again, directly
+// and through SAELens's format, to the same bytes.
+func (c *goldenCase) runSparsifyDir(t *testing.T) {
+	path := c.path
 	s, format, err := Read(path)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +108,6 @@ func checkSparsifyDir(t *testing.T, path string) {
 	dir = c.rewrite(t, s, FormatSparsify)
 	sameJSON(t, filepath.Join(path, configFile), filepath.Join(dir, configFile))
 	sameTensors(t, filepath.Join(path, sparsifyWeights), filepath.Join(dir, sparsifyWeights))
-	c.checkAllSeen(t)
 }
 
 // fvuOf is the share of the variance of y that yHat, both [n, d], leaves unexplained.
@@ -208,10 +157,9 @@ func sameTensors(t *testing.T, a, b string) {
 	}
 }
 
-// checkDictionaryLearningDir checks one case of kind dictionary_learning_dir at path (without extension).
-func checkDictionaryLearningDir(t *testing.T, path string) {
-	c := openCase(t, path)
-	dir := filepath.Join(path, "trainer_0")
+// runDictionaryLearningDir does the same for a folder that dictionary_learning wrote; the pickle's bytes are those of the case.
+func (c *goldenCase) runDictionaryLearningDir(t *testing.T) {
+	dir := filepath.Join(c.path, "trainer_0")
 	original := torchState(t, filepath.Join(dir, dictionaryWeights))
 	for name, tensor := range original {
 		want, err := c.file.Bytes("state." + name)
@@ -231,7 +179,7 @@ func checkDictionaryLearningDir(t *testing.T, path string) {
 		t.Errorf("format is %s", format)
 	}
 	c.compareOutputs(t, "read", s)
-	if _, ok := c.Tensors["feature_acts_no_threshold"]; ok {
+	if c.has("feature_acts_no_threshold") {
 		c.checkWithoutThreshold(t, s)
 	}
 	for range 2 { // directly, and through SAELens's format
@@ -250,7 +198,6 @@ func checkDictionaryLearningDir(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 	}
-	c.checkAllSeen(t)
 }
 
 // torchState returns the tensors of a state_dict; the file stays open until the test ends.
