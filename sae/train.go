@@ -32,53 +32,86 @@ func Start(b compute.Backend, cfg Config, rows Rows) (*Trainer, error) {
 	return NewTrainer(b, cfg, sample[:n*width])
 }
 
+// A SaveFunc keeps a checkpoint: it calls write with a new folder and lets that appear whole. Nil keeps none.
+type SaveFunc func(step int64, write func(dir string) error) error
+
 // TrainOptions say what [Trainer.Train] does besides training.
 type TrainOptions struct {
-	// Save keeps a checkpoint: it calls write with a new folder and lets it appear whole. Nil: no checkpoints.
-	Save func(step int64, write func(dir string) error) error
+	Save SaveFunc // keeps a checkpoint
+	// SaveInterrupted keeps one that is written because ctx has ended, at a step where an unbroken run has none.
+	SaveInterrupted SaveFunc
 	// OnStep is called after each step; an error stops the run.
 	OnStep func(StepStats) error
 }
 
 // Train trains until all steps are done, with a checkpoint at every multiple of CheckpointTokens, rounded up to whole
-// batches, and one at the end. Checkpoints lie at the same steps whether or not the run was interrupted, so that a
-// resumed run folder has the bytes of an unbroken one. When ctx ends, Train returns its error after the current step.
+// batches, and one at the end. Those checkpoints lie at the same steps whether or not the run was interrupted, so that a
+// resumed run folder has the bytes of an unbroken one. When ctx ends, Train finishes the current step, calls
+// SaveInterrupted, and returns the error of ctx.
 func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error {
-	size := int64(t.cfg.Batch)
-	every := (t.cfg.CheckpointTokens + size - 1) / size
 	batch := make([]float32, t.cfg.Batch*t.cfg.rowWidth())
-	saved := t.step
-	for !t.Done() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := fill(rows, batch, t.cfg.rowWidth())
-		if err != nil {
-			return err
-		}
-		if n < t.cfg.Batch {
-			return fmt.Errorf("sae: the data ended after %d of %d tokens; lower tokens, or read the store for more epochs", t.Tokens()+int64(n), t.cfg.Tokens)
-		}
-		stats, err := t.Step(batch)
-		if err != nil {
-			return fmt.Errorf("%w (last checkpoint: step %d)", err, saved)
-		}
-		if opt.OnStep != nil {
-			if err := opt.OnStep(stats); err != nil {
+	l := loop{
+		cfg: t.cfg, at: func() int64 { return t.step },
+		next: func() error {
+			n, err := fill(rows, batch, t.cfg.rowWidth())
+			if err != nil {
 				return err
 			}
-		}
-		if opt.Save == nil || t.step%every != 0 && !t.Done() {
-			continue
-		}
-		cursor, err := rows.State()
-		if err != nil {
-			return fmt.Errorf("sae: cursor of the data: %w", err)
-		}
-		if err := opt.Save(t.step, func(dir string) error { return t.WriteCheckpoint(dir, cursor) }); err != nil {
+			if n < t.cfg.Batch {
+				return dataEnded(t.Tokens()+int64(n), t.cfg)
+			}
+			stats, err := t.Step(batch)
+			if err != nil || opt.OnStep == nil {
+				return err
+			}
+			return opt.OnStep(stats)
+		},
+		write: func(dir string) error {
+			cursor, err := rows.State()
+			if err != nil {
+				return fmt.Errorf("sae: cursor of the data: %w", err)
+			}
+			return t.WriteCheckpoint(dir, cursor)
+		},
+	}
+	return l.run(ctx, opt.Save, opt.SaveInterrupted)
+}
+
+func dataEnded(tokens int64, cfg Config) error {
+	return fmt.Errorf("sae: the data ended after %d of %d tokens; lower tokens, or read the store for more epochs", tokens, cfg.Tokens)
+}
+
+// loop is a training: steps with checkpoints among them.
+type loop struct {
+	cfg   Config
+	at    func() int64           // steps done
+	next  func() error           // reads a batch and takes a step on it
+	write func(dir string) error // writes a checkpoint
+}
+
+func (l loop) run(ctx context.Context, save, interrupted SaveFunc) error {
+	size := int64(l.cfg.Batch)
+	every := (l.cfg.CheckpointTokens + size - 1) / size
+	saved := l.at()
+	for l.at() < l.cfg.Steps() {
+		if err := ctx.Err(); err != nil {
+			if interrupted != nil && l.at() != saved {
+				err = errors.Join(err, interrupted(l.at(), l.write))
+			}
 			return err
 		}
-		saved = t.step
+		if err := l.next(); err != nil {
+			if errors.Is(err, ErrNonFinite) {
+				return fmt.Errorf("%w (last checkpoint: step %d)", err, saved)
+			}
+			return err
+		}
+		if at := l.at(); save != nil && (at%every == 0 || at == l.cfg.Steps()) {
+			if err := save(at, l.write); err != nil {
+				return err
+			}
+			saved = at
+		}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Checkpoint struct {
 // checkpointRecord is checkpoint.json.
 type checkpointRecord struct {
 	Step         int64    `json:"step"`
+	Interrupted  bool     `json:"interrupted,omitempty"` // written by SaveInterrupted
 	MetricsBytes int64    `json:"metrics_bytes"` // length of metrics.jsonl at this step
 	Files        []Output `json:"files"`
 }
@@ -31,6 +32,16 @@ type checkpointRecord struct {
 // SaveCheckpoint makes checkpoints/<step>: write puts its files into the given folder, which appears under its name
 // only when all of them, and the metrics up to this step, are on the disk. Older checkpoints but one are removed.
 func (d *Dir) SaveCheckpoint(step int64, write func(dir string) error) error {
+	return d.saveCheckpoint(step, false, write)
+}
+
+// SaveInterrupted is SaveCheckpoint for a run that is about to end because it was told to, at a step where an unbroken
+// run has no checkpoint. The next checkpoint removes it, so that both end with the same files.
+func (d *Dir) SaveInterrupted(step int64, write func(dir string) error) error {
+	return d.saveCheckpoint(step, true, write)
+}
+
+func (d *Dir) saveCheckpoint(step int64, interrupted bool, write func(dir string) error) error {
 	if step < 0 {
 		return fmt.Errorf("run: checkpoint at step %d", step)
 	}
@@ -48,14 +59,14 @@ func (d *Dir) SaveCheckpoint(step int64, write func(dir string) error) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.seal(step, tmp, final); err != nil {
+	if err := d.seal(checkpointRecord{Step: step, Interrupted: interrupted}, tmp, final); err != nil {
 		return d.faultLocked(fmt.Errorf("run: checkpoint at step %d: %w", step, err))
 	}
 	return d.faultLocked(d.prune())
 }
 
 // seal makes the metrics and the checkpoint's files durable, in this order, and gives the folder its name.
-func (d *Dir) seal(step int64, tmp, final string) error {
+func (d *Dir) seal(rec checkpointRecord, tmp, final string) error {
 	if err := d.metrics.f.Sync(); err != nil {
 		return err
 	}
@@ -63,7 +74,7 @@ func (d *Dir) seal(step int64, tmp, final string) error {
 	if err != nil {
 		return err
 	}
-	rec := checkpointRecord{Step: step, MetricsBytes: d.metrics.bytes, Files: files}
+	rec.MetricsBytes, rec.Files = d.metrics.bytes, files
 	if err := writeFile(d.disk, filepath.Join(tmp, checkpointFile), jsonWriter(rec)); err != nil {
 		return err
 	}
@@ -76,12 +87,24 @@ func (d *Dir) seal(step int64, tmp, final string) error {
 	return syncDir(filepath.Dir(final))
 }
 
+// prune removes interrupted checkpoints but the newest checkpoint, and of the others, newest first, all but keep.
 func (d *Dir) prune() error {
 	names, err := checkpointNames(d.path)
 	if err != nil {
 		return err
 	}
-	for _, n := range names[:max(0, len(names)-keep)] {
+	kept := 0
+	for i, n := range slices.Backward(names) {
+		var rec checkpointRecord
+		// One that cannot be read counts as regular: it will be left out, and named, when it is needed.
+		interrupted := readJSON(d.File("checkpoints", n, checkpointFile), &rec) == nil && rec.Interrupted
+		last := i == len(names)-1
+		if !interrupted {
+			kept++
+		}
+		if last || !interrupted && kept <= keep {
+			continue
+		}
 		if err := os.RemoveAll(d.File("checkpoints", n)); err != nil {
 			return fmt.Errorf("run: %w", err)
 		}

@@ -25,6 +25,21 @@ const (
 
 // train is a run with state: x grows by a rule that depends on the step, so that a lost or repeated step shows.
 func train(d *Dir, each func(step int64)) error {
+	return trainUntil(d, func(step int64, _ float64) error {
+		each(step)
+		return nil
+	})
+}
+
+// saveX writes x as train's checkpoints hold it.
+func saveX(x float64) func(dir string) error {
+	return func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, "x"), []byte(strconv.FormatFloat(x, 'g', -1, 64)), 0o644)
+	}
+}
+
+// trainUntil is train with an end when each returns an error.
+func trainUntil(d *Dir, each func(step int64, x float64) error) error {
 	var step int64
 	x := 1.0
 	if c, ok, err := d.LastCheckpoint(); err != nil {
@@ -49,14 +64,13 @@ func train(d *Dir, each func(step int64)) error {
 			return err
 		}
 		if step%saveEvery == 0 {
-			err := d.SaveCheckpoint(step, func(dir string) error {
-				return os.WriteFile(filepath.Join(dir, "x"), []byte(strconv.FormatFloat(x, 'g', -1, 64)), 0o644)
-			})
-			if err != nil {
+			if err := d.SaveCheckpoint(step, saveX(x)); err != nil {
 				return err
 			}
 		}
-		each(step)
+		if err := each(step, x); err != nil {
+			return err
+		}
 	}
 	return d.Write("tables/x.txt", func(w io.Writer) error { _, err := fmt.Fprintf(w, "%v\n", x); return err })
 }
@@ -290,4 +304,47 @@ func TestCorruptCheckpoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterruptedCheckpoint ends a run at steps without a checkpoint of its own, twice within one interval, with
+// SaveInterrupted: it resumes there, and ends with the files of an unbroken run.
+func TestInterruptedCheckpoint(t *testing.T) {
+	want := unbroken(t)
+	root := t.TempDir()
+	stop := errors.New("interrupted")
+	path := ""
+	for i, at := range []int64{12, 13, 28} {
+		d := (*Dir)(nil)
+		if i == 0 {
+			d = mustCreate(t, spec(root))
+			path = d.Path()
+		} else {
+			var err error
+			d, err = Resume(path, spec(root))
+			must(t, err)
+		}
+		err := trainUntil(d, func(step int64, x float64) error {
+			if step < at {
+				return nil
+			}
+			must(t, d.SaveInterrupted(step, saveX(x)))
+			return stop
+		})
+		if err := d.Fail(err); !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+		names, err := checkpointNames(path)
+		must(t, err)
+		if last := names[len(names)-1]; last != fmt.Sprintf("%012d", at) || len(names) != 3 {
+			t.Errorf("interrupted at step %d: checkpoints %v, want it and the last two regular ones", at, names)
+		}
+	}
+	d, err := Resume(path, spec(root))
+	must(t, err)
+	if c, ok, err := d.LastCheckpoint(); err != nil || !ok || c.Step != 28 {
+		t.Errorf("resumes from %+v, %v, %v; want step 28", c, ok, err)
+	}
+	must(t, train(d, func(int64) {}))
+	must(t, d.Finish())
+	sameTree(t, tree(t, path), want)
 }

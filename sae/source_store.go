@@ -1,0 +1,72 @@
+package sae
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"loupe/probe/store"
+)
+
+// StoreSource is a [Source] of token sites of an activation store, in a shuffled order without end.
+type StoreSource struct {
+	cursor *store.Cursor
+	sites  []SourceSite
+	names  []string
+	count  int64
+	rows   []int64
+}
+
+// NewStoreSource returns the selected rows of the named sites, mixed by seed. Sites that the store has not, that are not
+// per token, and an empty selection are errors.
+func NewStoreSource(ctx context.Context, st *store.Store, sites []string, sel store.Select, seed uint64) (*StoreSource, error) {
+	s := &StoreSource{names: sites}
+	for _, name := range sites {
+		info, err := st.Site(name)
+		if err != nil {
+			return nil, err
+		}
+		if info.Per != store.Token {
+			return nil, fmt.Errorf("sae: site %s of store %s has one row per %s; sparse autoencoders train on token sites", name, st.Dir(), info.Per)
+		}
+		s.sites = append(s.sites, SourceSite{Name: name, Width: info.Dim()})
+	}
+	set, err := st.Select(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	if s.count = set.Len(); s.count == 0 {
+		return nil, fmt.Errorf("sae: the selection has no rows of store %s; widen split or exclude_special, or capture more text", st.Dir())
+	}
+	if s.cursor, err = st.Shuffle(store.ShuffleConfig{Seed: seed, Rows: set}); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Count is the number of selected rows: one epoch.
+func (s *StoreSource) Count() int64 { return s.count }
+
+// Sites implements [Source].
+func (s *StoreSource) Sites() []SourceSite { return s.sites }
+
+// Next implements [Source]; there are always more rows.
+func (s *StoreSource) Next(dst [][]float32) (int, error) {
+	n := len(dst[0]) / s.sites[0].Width
+	if cap(s.rows) < n {
+		s.rows = make([]int64, n)
+	}
+	return n, s.cursor.Batch(s.rows[:n], s.names, dst)
+}
+
+// State implements [Source].
+func (s *StoreSource) State() ([]byte, error) { return json.Marshal(s.cursor.State()) }
+
+// Restore implements [Source].
+func (s *StoreSource) Restore(state []byte) error {
+	var at store.CursorState
+	if err := json.Unmarshal(state, &at); err != nil {
+		return fmt.Errorf("sae: cursor of the store: %w", err)
+	}
+	return s.cursor.Restore(at)
+}
