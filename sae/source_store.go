@@ -56,7 +56,12 @@ func (s *StoreSource) Next(dst [][]float32) (int, error) {
 	if cap(s.rows) < n {
 		s.rows = make([]int64, n)
 	}
-	return n, s.cursor.Batch(s.rows[:n], s.names, dst)
+	return n, s.Batch(s.rows[:n], dst)
+}
+
+// Batch is Next for exactly len(rows) rows, whose numbers in the store it writes to rows.
+func (s *StoreSource) Batch(rows []int64, dst [][]float32) error {
+	return s.cursor.Batch(rows, s.names, dst)
 }
 
 // State implements [Source].

@@ -91,11 +91,15 @@ func (a *app) trainSAE(ctx context.Context, c *config.Config, runs string, resum
 		return err
 	}
 	defer st.Close()
-	rows, err := openRows(ctx, st, conf.Site, conf.selection(conf.Split), conf.Seed)
+	src, err := sae.NewStoreSource(ctx, st, []string{conf.Site}, conf.selection(conf.Split), conf.Seed)
 	if err != nil {
 		return err
 	}
-	cfg, err := conf.Config.Resolve(rows.dim)
+	rows, width, err := sae.Join(src, conf.Site)
+	if err != nil {
+		return err
+	}
+	cfg, err := conf.Config.Resolve(width)
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func openRun(spec rundir.Spec, resume bool) (*rundir.Dir, error) {
 }
 
 // trainIn does the run's work; the result is nil without an evaluation.
-func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, st *store.Store, rows *storeRows, conf *saeConfig, cfg sae.Config, resume bool) (*sae.SAE, *sae.Result, error) {
+func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, st *store.Store, rows sae.Rows, conf *saeConfig, cfg sae.Config, resume bool) (*sae.SAE, *sae.Result, error) {
 	m := st.Manifest()
 	if err := dir.AddParent(rundir.Ref{Kind: "store", Name: filepath.Base(conf.Store), Digest: m.Digest}); err != nil {
 		return nil, nil, err
@@ -157,7 +161,7 @@ func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, s
 
 	bar := progress.New(progress.Options{Label: "train", Unit: "tokens", Total: cfg.Steps()*int64(cfg.Batch) - t.Tokens(), Out: a.err, Log: dir.Log()})
 	err = t.Train(ctx, rows, sae.TrainOptions{
-		Save: dir.SaveCheckpoint,
+		Save: dir.SaveCheckpoint, SaveInterrupted: dir.SaveInterrupted,
 		OnStep: func(s sae.StepStats) error {
 			bar.Add(int64(cfg.Batch))
 			return dir.Metrics(s.Step, map[string]float64{
@@ -196,7 +200,7 @@ func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, s
 }
 
 // startTrainer makes a trainer, from the run's last checkpoint if there is one.
-func startTrainer(b compute.Backend, dir *rundir.Dir, cfg sae.Config, rows *storeRows, resume bool) (*sae.Trainer, error) {
+func startTrainer(b compute.Backend, dir *rundir.Dir, cfg sae.Config, rows sae.Rows, resume bool) (*sae.Trainer, error) {
 	if resume {
 		at, ok, err := dir.LastCheckpoint()
 		if err != nil {
@@ -239,57 +243,4 @@ func (a *app) printSAE(path string, s *sae.SAE, res *sae.Result) error {
 	}
 	_, err := fmt.Fprint(a.out, out.String())
 	return err
-}
-
-// storeRows lets a trainer read one site of a store in a shuffled order without end.
-type storeRows struct {
-	cursor *store.Cursor
-	site   string
-	dim    int
-	count  int64 // rows of one epoch
-	rows   []int64
-}
-
-// openRows returns the selected rows of a site, mixed by seed.
-func openRows(ctx context.Context, st *store.Store, site string, sel store.Select, seed uint64) (*storeRows, error) {
-	info, err := st.Site(site)
-	if err != nil {
-		return nil, err
-	}
-	if info.Per != store.Token {
-		return nil, fmt.Errorf("site %s of store %s has one row per %s; sparse autoencoders train on token sites", site, st.Dir(), info.Per)
-	}
-	set, err := st.Select(ctx, sel)
-	if err != nil {
-		return nil, err
-	}
-	if set.Len() == 0 {
-		return nil, fmt.Errorf("the selection has no rows of store %s; widen split or exclude_special", st.Dir())
-	}
-	cursor, err := st.Shuffle(store.ShuffleConfig{Seed: seed, Rows: set})
-	if err != nil {
-		return nil, err
-	}
-	return &storeRows{cursor: cursor, site: site, dim: info.Dim(), count: set.Len()}, nil
-}
-
-// Next implements sae.Rows; there are always more rows.
-func (r *storeRows) Next(dst []float32) (int, error) {
-	n := len(dst) / r.dim
-	if cap(r.rows) < n {
-		r.rows = make([]int64, n)
-	}
-	return n, r.cursor.Batch(r.rows[:n], []string{r.site}, [][]float32{dst[:n*r.dim]})
-}
-
-// State implements sae.Rows.
-func (r *storeRows) State() ([]byte, error) { return json.Marshal(r.cursor.State()) }
-
-// Restore implements sae.Rows.
-func (r *storeRows) Restore(state []byte) error {
-	var s store.CursorState
-	if err := json.Unmarshal(state, &s); err != nil {
-		return fmt.Errorf("cursor of the store: %w", err)
-	}
-	return r.cursor.Restore(s)
 }

@@ -221,16 +221,16 @@ func identitySamples(ctx context.Context, s *sae.SAE, dir, site string, rows int
 
 // siteRows returns at most limit rows of a site, a fixed random choice, and their numbers.
 func siteRows(ctx context.Context, st *store.Store, site string, sel store.Select, d int, limit int64) ([]float32, []int64, error) {
-	rows, err := openRows(ctx, st, site, sel, 0x1de)
+	src, err := sae.NewStoreSource(ctx, st, []string{site}, sel, 0x1de)
 	if err != nil {
 		return nil, nil, err
 	}
-	if rows.dim != d {
-		return nil, nil, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", d, site, rows.dim)
+	if width := src.Sites()[0].Width; width != d {
+		return nil, nil, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", d, site, width)
 	}
-	index := make([]int64, min(limit, rows.count))
+	index := make([]int64, min(limit, src.Count()))
 	x := make([]float32, len(index)*d)
-	return x, index, rows.cursor.Batch(index, []string{site}, [][]float32{x})
+	return x, index, src.Batch(index, [][]float32{x})
 }
 
 // specialRows returns rows of special tokens among the store's first rows, about limit at most.

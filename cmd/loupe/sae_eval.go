@@ -62,12 +62,16 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 // evalOnStore measures s on at most tokens different rows, a fixed random sample of the selection.
 func evalOnStore(ctx context.Context, b compute.Backend, s *sae.SAE, st *store.Store, site string, sel store.Select, tokens int64) (sae.Result, error) {
 	const seed, batch = 0xe5a1, 1024
-	rows, err := openRows(ctx, st, site, sel, seed)
+	src, err := sae.NewStoreSource(ctx, st, []string{site}, sel, seed)
 	if err != nil {
 		return sae.Result{}, err
 	}
-	if rows.dim != s.DIn {
-		return sae.Result{}, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", s.DIn, site, rows.dim)
+	rows, width, err := sae.Join(src, site)
+	if err != nil {
+		return sae.Result{}, err
 	}
-	return sae.Evaluate(ctx, b, s, rows, batch, min(tokens, rows.count))
+	if width != s.DIn {
+		return sae.Result{}, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", s.DIn, site, width)
+	}
+	return sae.Evaluate(ctx, b, s, rows, batch, min(tokens, src.Count()))
 }

@@ -21,15 +21,15 @@ const (
 // train trains the autoencoder on the training rows of the store, from the run's last checkpoint where there is one, and
 // keeps it before and after in SAELens's format.
 func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *sae.SAE, err error) {
-	source, err := openRows(ctx, st, l.cfg.Site, store.Select{Split: text.Train}, uint64(l.cfg.Seed))
+	rows, _, width, err := l.rows(ctx, st, store.Select{Split: text.Train})
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := l.cfg.SAE.Resolve(source.width)
+	cfg, err := l.cfg.SAE.Resolve(width)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := l.trainer(cfg, source)
+	t, err := l.trainer(cfg, rows)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,8 +46,8 @@ func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *s
 		}
 	}
 	bar := l.progress("train", "tokens", cfg.Steps()*int64(cfg.Batch)-t.Tokens())
-	err = t.Train(ctx, source, sae.TrainOptions{
-		Save: l.dir.SaveCheckpoint,
+	err = t.Train(ctx, rows, sae.TrainOptions{
+		Save: l.dir.SaveCheckpoint, SaveInterrupted: l.dir.SaveInterrupted,
 		OnStep: func(s sae.StepStats) error {
 			bar.Add(int64(cfg.Batch))
 			return l.dir.Metrics(s.Step, map[string]float64{
@@ -67,29 +67,39 @@ func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *s
 	return trained, untrained, err
 }
 
+// rows returns the selected rows of the site, mixed by the seed, the number of one epoch and their width.
+func (l *lab) rows(ctx context.Context, st *store.Store, sel store.Select) (rows sae.Rows, count int64, width int, err error) {
+	src, err := sae.NewStoreSource(ctx, st, []string{l.cfg.Site}, sel, uint64(l.cfg.Seed))
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	rows, width, err = sae.Join(src, l.cfg.Site)
+	return rows, src.Count(), width, err
+}
+
 // trainer starts at the run's last checkpoint, or fresh.
-func (l *lab) trainer(cfg sae.Config, source *rows) (*sae.Trainer, error) {
+func (l *lab) trainer(cfg sae.Config, rows sae.Rows) (*sae.Trainer, error) {
 	at, ok, err := l.dir.LastCheckpoint()
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return sae.Start(l.b, cfg, source)
+		return sae.Start(l.b, cfg, rows)
 	}
 	t, cursor, err := sae.ReadCheckpoint(l.b, at.Path)
 	if err != nil {
 		return nil, err
 	}
-	return t, source.Restore(cursor)
+	return t, rows.Restore(cursor)
 }
 
 // evaluate measures the autoencoder on the held-out rows, special tokens left out, and saves it.
 func (l *lab) evaluate(ctx context.Context, st *store.Store, s *sae.SAE) (sae.Result, error) {
-	source, err := openRows(ctx, st, l.cfg.Site, store.Select{Split: text.HeldOut, ExcludeSpecial: true}, uint64(l.cfg.Seed))
+	rows, count, _, err := l.rows(ctx, st, store.Select{Split: text.HeldOut, ExcludeSpecial: true})
 	if err != nil {
 		return sae.Result{}, err
 	}
-	res, err := sae.Evaluate(ctx, l.b, s, source, 1024, source.count)
+	res, err := sae.Evaluate(ctx, l.b, s, rows, 1024, count)
 	if err != nil {
 		return res, err
 	}
