@@ -25,7 +25,7 @@ type Checkpoint struct {
 type checkpointRecord struct {
 	Step         int64    `json:"step"`
 	Interrupted  bool     `json:"interrupted,omitempty"` // written by SaveInterrupted
-	MetricsBytes int64    `json:"metrics_bytes"` // length of metrics.jsonl at this step
+	MetricsBytes int64    `json:"metrics_bytes"`         // length of metrics.jsonl at this step
 	Files        []Output `json:"files"`
 }
 
