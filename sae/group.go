@@ -145,13 +145,32 @@ func (m *member) resolve(src Source) error {
 		return err
 	}
 	cfg := m.Config
+	many := cfg.crosses() || cfg.crossLayer()
+	if many && cfg.Layers == 0 {
+		cfg.Layers = len(m.Inputs)
+	}
 	switch {
 	case cfg.transcodes() && len(m.Targets) == 0:
 		return fmt.Errorf("%s needs a target site", cfg.Arch)
 	case !cfg.transcodes() && len(m.Targets) > 0:
 		return fmt.Errorf("%s has no target site; leave out %v, or name a transcoder", cfg.Arch, m.Targets)
-	case cfg.transcodes() && cfg.DOut == 0:
-		cfg.DOut = out
+	case many && len(m.Inputs) != cfg.Layers:
+		return fmt.Errorf("%s with layers %d needs as many input sites; it has %v", cfg.Arch, cfg.Layers, m.Inputs)
+	case cfg.crossLayer() && len(m.Targets) != cfg.Layers:
+		return fmt.Errorf("%s with layers %d needs as many target sites; it has %v", cfg.Arch, cfg.Layers, m.Targets)
+	}
+	if many {
+		if err := equalWidths(src, m.Inputs); err != nil {
+			return err
+		}
+	}
+	if cfg.crossLayer() {
+		if err := equalWidths(src, m.Targets); err != nil {
+			return err
+		}
+	}
+	if cfg.transcodes() && cfg.DOut == 0 {
+		cfg.DOut = out / cfg.outSites()
 	}
 	if cfg, err = cfg.Resolve(in); err != nil {
 		return err
@@ -165,6 +184,23 @@ func (m *member) resolve(src Source) error {
 	}
 	for _, i := range m.index {
 		m.widths = append(m.widths, src.Sites()[i].Width)
+	}
+	return nil
+}
+
+// equalWidths tells whether the named sites are equally wide, as those of a crosscoder must be.
+func equalWidths(src Source, names []string) error {
+	first := 0
+	for i, name := range names {
+		_, width, err := siteIndexes(src, []string{name})
+		switch {
+		case err != nil:
+			return err
+		case i == 0:
+			first = width
+		case width != first:
+			return fmt.Errorf("site %s has %d dimensions and site %s %d; they must have the same", names[0], first, name, width)
+		}
 	}
 	return nil
 }
