@@ -21,48 +21,67 @@ type EmbeddingReport struct {
 	K          int            `json:"k"`
 }
 
+// TextShifts are what a splice does to each text's embedding.
+type TextShifts struct {
+	Cosine     []float64 `json:"cosine"`      // of the embedding before and after
+	Drift      []float64 `json:"drift"`       // |after - before| / |before|
+	Neighbours []float64 `json:"knn_overlap"` // share of the k nearest neighbours that stay
+	K          int       `json:"k"`
+}
+
 // CompareEmbeddings compares the embeddings of n texts before and after a splice, both [n, d]: their drift, and whether each
 // text keeps its k nearest other texts by cosine. Chance keeps k / (n-1) of them.
 func CompareEmbeddings(ctx context.Context, before, after []float32, d, k int, boot stats.BootstrapConfig) (EmbeddingReport, error) {
-	if d < 1 || len(before)%d != 0 || len(after) != len(before) {
-		return EmbeddingReport{}, fmt.Errorf("sae: embeddings: %d and %d values are not rows of width %d", len(before), len(after), d)
-	}
-	n := len(before) / d
-	a, aNorm := unitRows(before, d)
-	b, bNorm := unitRows(after, d)
-	if i := slices.Index(aNorm, 0); i >= 0 {
-		return EmbeddingReport{}, fmt.Errorf("sae: embeddings: text %d has an embedding of norm 0: %w", i, stats.ErrDegenerate)
-	}
-	wasNear, err := neighbours(ctx, a, d, k)
+	t, err := ShiftsOf(ctx, before, after, d, k)
 	if err != nil {
 		return EmbeddingReport{}, err
 	}
-	isNear, err := neighbours(ctx, b, d, k)
-	if err != nil {
-		return EmbeddingReport{}, err
-	}
-	cosine, drift, kept := make([]float64, n), make([]float64, n), make([]float64, n)
-	for i := range n {
-		cosine[i] = inner(a[i*d:(i+1)*d], b[i*d:(i+1)*d])
-		sq := 0.0
-		for j := range d {
-			e := bNorm[i]*b[i*d+j] - aNorm[i]*a[i*d+j]
-			sq += e * e
-		}
-		drift[i] = math.Sqrt(sq) / aNorm[i]
-		for _, other := range isNear.index[i*k : (i+1)*k] {
-			if slices.Contains(wasNear.index[i*k:(i+1)*k], other) {
-				kept[i] += 1 / float64(k)
-			}
-		}
-	}
-	r := EmbeddingReport{Texts: n, K: k}
-	for into, values := range map[*stats.Interval][]float64{&r.Cosine: cosine, &r.Drift: drift, &r.Neighbours: kept} {
+	r := EmbeddingReport{Texts: len(t.Cosine), K: k}
+	for into, values := range map[*stats.Interval][]float64{&r.Cosine: t.Cosine, &r.Drift: t.Drift, &r.Neighbours: t.Neighbours} {
 		if *into, err = meanInterval(ctx, values, boot); err != nil {
 			return EmbeddingReport{}, fmt.Errorf("sae: embeddings: %w", err)
 		}
 	}
 	return r, nil
+}
+
+// ShiftsOf is [CompareEmbeddings] text by text, for comparisons of several splices over the same texts.
+func ShiftsOf(ctx context.Context, before, after []float32, d, k int) (TextShifts, error) {
+	if d < 1 || len(before)%d != 0 || len(after) != len(before) {
+		return TextShifts{}, fmt.Errorf("sae: embeddings: %d and %d values are not rows of width %d", len(before), len(after), d)
+	}
+	n := len(before) / d
+	a, aNorm := unitRows(before, d)
+	b, bNorm := unitRows(after, d)
+	if i := slices.Index(aNorm, 0); i >= 0 {
+		return TextShifts{}, fmt.Errorf("sae: embeddings: text %d has an embedding of norm 0: %w", i, stats.ErrDegenerate)
+	}
+	wasNear, err := neighbours(ctx, a, d, k)
+	if err != nil {
+		return TextShifts{}, err
+	}
+	isNear, err := neighbours(ctx, b, d, k)
+	if err != nil {
+		return TextShifts{}, err
+	}
+	t := TextShifts{Cosine: make([]float64, n), Drift: make([]float64, n), Neighbours: make([]float64, n), K: k}
+	for i := range n {
+		t.Cosine[i] = inner(a[i*d:(i+1)*d], b[i*d:(i+1)*d])
+		sq := 0.0
+		for j := range d {
+			e := bNorm[i]*b[i*d+j] - aNorm[i]*a[i*d+j]
+			sq += e * e
+		}
+		t.Drift[i] = math.Sqrt(sq) / aNorm[i]
+		kept := 0
+		for _, other := range isNear.index[i*k : (i+1)*k] {
+			if slices.Contains(wasNear.index[i*k:(i+1)*k], other) {
+				kept++
+			}
+		}
+		t.Neighbours[i] = float64(kept) / float64(k)
+	}
+	return t, nil
 }
 
 // ZeroShotAgreement is the share of texts whose nearest label, by cosine of the embeddings, is the same before and after a

@@ -3,6 +3,7 @@ package sae
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -32,46 +33,70 @@ type SpliceReport struct {
 	KLRecoveredMean stats.Interval `json:"kl_div_score_mean_ablation"`
 }
 
-// textLoss are the sums over one text, by place in variants.
-type textLoss struct {
-	tokens int
-	ce, kl [variantCount]float64
+// TextLosses are the losses of texts under the variants that were run: sums over each text's scored tokens, in nats. Losses
+// of the same texts under other variants can be joined with [TextLosses.With], so that a pass that several dictionaries
+// need, such as an ablation, is made once.
+type TextLosses struct {
+	Tokens []int                 `json:"tokens"` // scored, of each text
+	CE     map[Variant][]float64 `json:"ce"`     // cross entropy
+	KL     map[Variant][]float64 `json:"kl"`     // from the clean model's predictions to these
 }
 
-// SpliceLoss measures cross entropy and divergence under every variant. The splicer must have been made with
-// model.LogitsAll. Every real token after another real one is predicted and scored, whether or not it was spliced. Without
-// SetMean the mean is first taken over the spliced positions of the batches. It needs about 5 B T V floats of memory.
+// SpliceLoss measures cross entropy and divergence under every variant: [SpliceTexts] and [TextLosses.Report].
 func SpliceLoss(ctx context.Context, s *Splicer, batches []TokenBatch, boot stats.BootstrapConfig) (SpliceReport, error) {
-	if s.plan.Logits != model.LogitsAll {
-		return SpliceReport{}, fmt.Errorf("sae: splice loss: the plan's logits are %q; make the splicer with model.LogitsAll", s.plan.Logits)
-	}
-	if err := s.ensureMean(ctx, batches); err != nil {
+	t, err := SpliceTexts(ctx, s, batches, variants[1:], nil)
+	if err != nil {
 		return SpliceReport{}, err
 	}
-	var texts []textLoss
+	return t.Report(ctx, boot)
+}
+
+// SpliceTexts measures the losses of every text with two real tokens or more under the clean model and the variants asked
+// for. The splicer must have been made with model.LogitsAll. Every real token after another real one is predicted and
+// scored, whether or not it was spliced. Without SetMean the mean, where it is asked for, is first taken over the spliced
+// positions of the batches. done, unless nil, is told of the texts of every batch. It needs about B T V floats of memory
+// for each variant.
+func SpliceTexts(ctx context.Context, s *Splicer, batches []TokenBatch, ask []Variant, done func(texts int64)) (TextLosses, error) {
+	if s.plan.Logits != model.LogitsAll {
+		return TextLosses{}, fmt.Errorf("sae: splice loss: the plan's logits are %q; make the splicer with model.LogitsAll", s.plan.Logits)
+	}
+	all := []Variant{VariantClean}
+	for _, v := range ask {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	if slices.Contains(all, VariantMean) {
+		if err := s.ensureMean(ctx, batches); err != nil {
+			return TextLosses{}, err
+		}
+	}
+	t := TextLosses{CE: map[Variant][]float64{}, KL: map[Variant][]float64{}}
 	for _, b := range batches {
 		logits := map[Variant][]float32{}
-		err := s.Run(ctx, b, variants[:], func(v Variant, out *model.Outputs) (err error) {
+		err := s.Run(ctx, b, all, func(v Variant, out *model.Outputs) (err error) {
 			logits[v], err = tensors.CopyFlatData[float32](out.Logits())
 			return err
 		})
 		if err != nil {
-			return SpliceReport{}, err
+			return TextLosses{}, err
 		}
+		before := len(t.Tokens)
 		for r := range s.plan.Batch {
-			if t := s.scoreText(b, r, logits); t.tokens > 0 {
-				texts = append(texts, t)
-			}
+			s.scoreText(&t, b, r, all, logits)
+		}
+		if done != nil {
+			done(int64(len(t.Tokens) - before))
 		}
 	}
-	if len(texts) == 0 {
-		return SpliceReport{}, fmt.Errorf("sae: splice loss: no text has two tokens: %w", stats.ErrTooFew)
+	if len(t.Tokens) == 0 {
+		return TextLosses{}, fmt.Errorf("sae: splice loss: no text has two tokens: %w", stats.ErrTooFew)
 	}
-	return summarise(ctx, texts, boot)
+	return t, nil
 }
 
-// scoreText scores the predictions of row r of a batch.
-func (s *Splicer) scoreText(b TokenBatch, r int, logits map[Variant][]float32) textLoss {
+// scoreText scores the predictions of row r of a batch, unless it has none.
+func (s *Splicer) scoreText(t *TextLosses, b TokenBatch, r int, all []Variant, logits map[Variant][]float32) {
 	seq := s.plan.Seq
 	vocab := len(logits[VariantClean]) / len(b.IDs)
 	var at []int
@@ -80,27 +105,56 @@ func (s *Splicer) scoreText(b TokenBatch, r int, logits map[Variant][]float32) t
 			at = append(at, i)
 		}
 	}
-	each := make([]textLoss, len(at))
+	if len(at) == 0 {
+		return
+	}
+	ce, kl := make([]float64, len(at)*len(all)), make([]float64, len(at)*len(all))
 	parallel(len(at), func(_, _, lo, hi int) {
 		clean, other := make([]float64, vocab), make([]float64, vocab)
 		for j := lo; j < hi; j++ {
 			i := at[j]
 			logSoftmax(clean, logits[VariantClean][i*vocab:(i+1)*vocab])
 			target := b.IDs[i+1]
-			each[j].ce[0] = -clean[target]
-			for v := 1; v < len(variants); v++ {
-				logSoftmax(other, logits[variants[v]][i*vocab:(i+1)*vocab])
-				each[j].ce[v], each[j].kl[v] = -other[target], divergence(clean, other)
+			ce[j*len(all)] = -clean[target]
+			for v := 1; v < len(all); v++ {
+				logSoftmax(other, logits[all[v]][i*vocab:(i+1)*vocab])
+				ce[j*len(all)+v], kl[j*len(all)+v] = -other[target], divergence(clean, other)
 			}
 		}
 	})
-	t := textLoss{tokens: len(at)}
-	for _, e := range each {
-		for v := range variants {
-			t.ce[v], t.kl[v] = t.ce[v]+e.ce[v], t.kl[v]+e.kl[v]
+	t.Tokens = append(t.Tokens, len(at))
+	for v, name := range all {
+		sumCE, sumKL := 0.0, 0.0
+		for j := range at {
+			sumCE, sumKL = sumCE+ce[j*len(all)+v], sumKL+kl[j*len(all)+v]
+		}
+		t.CE[name], t.KL[name] = append(t.CE[name], sumCE), append(t.KL[name], sumKL)
+	}
+}
+
+// With returns the losses of t and those variants of other, over the same texts, that t has not.
+func (t TextLosses) With(other TextLosses) (TextLosses, error) {
+	if !slices.Equal(t.Tokens, other.Tokens) {
+		return TextLosses{}, fmt.Errorf("sae: splice loss: %d and %d texts, or other tokens of them, cannot be joined", len(t.Tokens), len(other.Tokens))
+	}
+	out := TextLosses{Tokens: t.Tokens, CE: maps.Clone(t.CE), KL: maps.Clone(t.KL)}
+	for v := range other.CE {
+		if _, ok := out.CE[v]; !ok {
+			out.CE[v], out.KL[v] = other.CE[v], other.KL[v]
 		}
 	}
-	return t
+	return out, nil
+}
+
+// meanOf returns a statistic over texts: the mean a token of sums.
+func (t TextLosses) meanOf(sums []float64) stats.Statistic {
+	return func(index []int) float64 {
+		sum, n := 0.0, 0
+		for _, i := range index {
+			sum, n = sum+sums[i], n+t.Tokens[i]
+		}
+		return sum / float64(n)
+	}
 }
 
 // ensureMean takes the mean over the spliced positions of the batches, unless one is set.
@@ -137,48 +191,50 @@ func (s *Splicer) ensureMean(ctx context.Context, batches []TokenBatch) error {
 	return nil
 }
 
-// summarise turns sums over texts into means a token with intervals.
-func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig) (SpliceReport, error) {
-	r := SpliceReport{Texts: len(texts), Variants: map[Variant]VariantLoss{}}
-	all := make([]int, len(texts))
-	for i, t := range texts {
+// Report turns the losses into means a token with intervals over texts. It needs the variants clean, spliced, zero ablated
+// and mean ablated; others are reported where they are there.
+func (t TextLosses) Report(ctx context.Context, boot stats.BootstrapConfig) (SpliceReport, error) {
+	r := SpliceReport{Texts: len(t.Tokens), Variants: map[Variant]VariantLoss{}}
+	for _, v := range []Variant{VariantClean, VariantSpliced, VariantZero, VariantMean} {
+		if len(t.Tokens) == 0 || len(t.CE[v]) != len(t.Tokens) || len(t.KL[v]) != len(t.Tokens) {
+			return r, fmt.Errorf("sae: splice loss: %d losses for %d texts under %s: %w", len(t.CE[v]), len(t.Tokens), v, stats.ErrTooFew)
+		}
+	}
+	all := make([]int, len(t.Tokens))
+	for i, n := range t.Tokens {
 		all[i] = i
-		r.Tokens += t.tokens
+		r.Tokens += n
 	}
-	// mean returns a statistic: the mean a token of what pick returns for a text.
-	mean := func(pick func(textLoss) float64) stats.Statistic {
-		return func(index []int) float64 {
-			sum, n := 0.0, 0
-			for _, i := range index {
-				sum, n = sum+pick(texts[i]), n+texts[i].tokens
-			}
-			return sum / float64(n)
-		}
-	}
-	ce := func(v int) stats.Statistic { return mean(func(t textLoss) float64 { return t.ce[v] }) }
-	kl := func(v int) stats.Statistic { return mean(func(t textLoss) float64 { return t.kl[v] }) }
+	ce := func(v Variant) stats.Statistic { return t.meanOf(t.CE[v]) }
+	kl := func(v Variant) stats.Statistic { return t.meanOf(t.KL[v]) }
 	interval := func(s stats.Statistic) (stats.Interval, error) {
-		if v := s(all); sameForEach(s, len(texts)) { // one text, or texts on which nothing differs
-			return stats.Interval{Value: v, Low: v, High: v, Level: boot.Level, N: len(texts)}, nil
+		if v := s(all); sameForEach(s, len(all)) { // one text, or texts on which nothing differs
+			return stats.Interval{Value: v, Low: v, High: v, Level: boot.Level, N: len(all)}, nil
 		}
-		return bootstrapOver(ctx, len(texts), s, boot)
+		return bootstrapOver(ctx, len(all), s, boot)
 	}
-	r.CleanCE = ce(0)(all)
-	for v := 1; v < len(variants); v++ {
+	r.CleanCE = ce(VariantClean)(all)
+	for _, v := range variants[1:] {
+		if len(t.CE[v]) == 0 {
+			continue
+		}
 		loss := VariantLoss{CE: ce(v)(all)}
+		more := make([]float64, len(all))
+		for i := range more {
+			more[i] = t.CE[v][i] - t.CE[VariantClean][i]
+		}
 		var err error
-		if loss.DeltaCE, err = interval(mean(func(t textLoss) float64 { return t.ce[v] - t.ce[0] })); err != nil {
-			return r, fmt.Errorf("sae: splice loss: %s: %w", variants[v], err)
+		if loss.DeltaCE, err = interval(t.meanOf(more)); err != nil {
+			return r, fmt.Errorf("sae: splice loss: %s: %w", v, err)
 		}
 		if loss.KL, err = interval(kl(v)); err != nil {
-			return r, fmt.Errorf("sae: splice loss: %s: %w", variants[v], err)
+			return r, fmt.Errorf("sae: splice loss: %s: %w", v, err)
 		}
-		r.Variants[variants[v]] = loss
+		r.Variants[v] = loss
 	}
-	spliced := slices.Index(variants[:], VariantSpliced)
 	for _, score := range []struct {
 		into    *stats.Interval
-		losses  func(int) stats.Statistic
+		losses  func(Variant) stats.Statistic
 		ablated Variant
 	}{
 		{&r.CERecovered, ce, VariantZero},
@@ -186,14 +242,14 @@ func summarise(ctx context.Context, texts []textLoss, boot stats.BootstrapConfig
 		{&r.CERecoveredMean, ce, VariantMean},
 		{&r.KLRecoveredMean, kl, VariantMean},
 	} {
-		ablated := slices.Index(variants[:], score.ablated)
-		if _, err := LossRecovered(score.losses(0)(all), score.losses(spliced)(all), score.losses(ablated)(all)); err != nil {
+		clean, spliced, ablated := score.losses(VariantClean), score.losses(VariantSpliced), score.losses(score.ablated)
+		if _, err := LossRecovered(clean(all), spliced(all), ablated(all)); err != nil {
 			return r, fmt.Errorf("%w (%s)", err, score.ablated)
 		}
 		var err error
 		*score.into, err = interval(func(index []int) float64 {
-			a := score.losses(ablated)(index)
-			return (a - score.losses(spliced)(index)) / (a - score.losses(0)(index))
+			a := ablated(index)
+			return (a - spliced(index)) / (a - clean(index))
 		})
 		if err != nil {
 			return r, fmt.Errorf("sae: splice loss: score against %s: %w", score.ablated, err)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -330,5 +331,67 @@ func TestLossesByHand(t *testing.T) {
 	}
 	if _, err := LossRecovered(2, 3, 2); err == nil {
 		t.Error("an ablation without effect has a score")
+	}
+}
+
+// TestSpliceTexts: an ablation that is run once and joined gives the report of a run with every variant, without the one that
+// was not asked for; other texts, and a report without its variants, are refused.
+func TestSpliceTexts(t *testing.T) {
+	e := spliceEngine(t)
+	m := loadTiny(t, e, "gpt2")
+	const b, seq = 3, 8
+	batches := tinyBatches(m.Spec.Vocab, b, seq)
+	half := dictFunc(func(x []float32) []float32 {
+		y := make([]float32, len(x))
+		for i, v := range x {
+			y[i] = v / 2
+		}
+		return y
+	})
+	sp, err := NewSplicer(e, m, mustSite(t, "blocks.0.hook_resid_post"), model.Plan{Batch: b, Seq: seq, Logits: model.LogitsAll}, nil, half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot := percentile(50)
+	want, err := SpliceLoss(t.Context(), sp, batches, boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := int64(0)
+	ablated, err := SpliceTexts(t.Context(), sp, batches, []Variant{VariantZero, VariantMean}, func(n int64) { told += n })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told != 2*b {
+		t.Errorf("told of %d texts of %d", told, 2*b)
+	}
+	if _, err := ablated.Report(t.Context(), boot); err == nil || !strings.Contains(err.Error(), "spliced") {
+		t.Errorf("a report without the splice: %v", err)
+	}
+	spliced, err := SpliceTexts(t.Context(), sp, batches, []Variant{VariantSpliced}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined, err := spliced.With(ablated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := joined.Report(t.Context(), boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := got.Variants[VariantErrorKept]; ok {
+		t.Error("a variant is reported that was not run")
+	}
+	delete(want.Variants, VariantErrorKept)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("joined %+v, in one run %+v", got, want)
+	}
+	one, err := SpliceTexts(t.Context(), sp, batches[:1], []Variant{VariantSpliced}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.With(ablated); err == nil {
+		t.Error("losses of other texts are joined")
 	}
 }
