@@ -16,6 +16,7 @@ import (
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/internal/expect"
+	"loupe/internal/lab"
 	rundir "loupe/internal/run"
 )
 
@@ -47,8 +48,8 @@ type experimentInput struct {
 }
 
 func experiments(a *app) []experiment {
-	options := func(in experimentInput) demo.Options {
-		return demo.Options{Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
+	options := func(in experimentInput) lab.Options {
+		return lab.Options{Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
 	}
 	return []experiment{{
 		kind: demo.Kind(),

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"loupe/internal/lab"
 	"loupe/internal/stats"
 	"loupe/sae"
 )
@@ -177,8 +178,8 @@ func (a *ablation) measure(off []int32) (e effect, after []float32, err error) {
 	e.stay = agreement(p.Neighbour, near)
 	before, after := p.Base[a.from*a.w:a.to*a.w], all[a.from*a.w:a.to*a.w]
 	was, is := a.probe.scores(before, a.w), a.probe.scores(after, a.w)
-	e.moved = minus(was, is)
-	e.lost = minus(right(was, a.in.Held.Positive), right(is, a.in.Held.Positive))
+	e.moved = lab.Minus(was, is)
+	e.lost = lab.Minus(right(was, a.in.Held.Positive), right(is, a.in.Held.Positive))
 	if a.in.Done != nil {
 		a.in.Done(1)
 	}
@@ -204,7 +205,7 @@ func (a *ablation) without(texts *Texts, lat sae.Latents, base []float32, off []
 	if touched != nil {
 		*touched = hit
 	}
-	got, err := a.in.Tail.Embed(a.ctx, patched, upTo(len(which)), Edit{}, nil)
+	got, err := a.in.Tail.Embed(a.ctx, patched, lab.UpTo(len(which)), Edit{}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +291,7 @@ func (a *ablation) row(set string, effects []effect) (AblationRow, error) {
 			}
 			x, cluster = append(x, sum/float64(len(effects))), append(cluster, a.panel.Cluster[i+offset])
 		}
-		iv, err := meanOver(a.ctx, x, cluster, a.in.Seed)
+		iv, err := lab.MeanOver(a.ctx, x, cluster, a.in.Seed)
 		failed = cmp.Or(failed, err)
 		return iv
 	}

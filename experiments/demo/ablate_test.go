@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"loupe/internal/lab"
 	"loupe/internal/stats"
 	"loupe/sae"
 )
@@ -93,7 +94,7 @@ func TestAUCOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	single, err := stats.AUCNewcombe(scores, positive, level)
+	single, err := stats.AUCNewcombe(scores, positive, lab.Level)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"loupe/internal/lab"
 	"loupe/internal/progress"
 	"loupe/probe/text"
 )
@@ -70,9 +71,9 @@ func (p *prepared) makePanel(ctx context.Context, density []float64) (*Panel, er
 	if out.Latents, err = p.runner.Encode(ctx, out.Texts.X); err != nil {
 		return nil, err
 	}
-	bar := p.progress("embed", "texts", int64(len(ids)))
+	bar := p.Progress("embed", "texts", int64(len(ids)))
 	defer bar.Done()
-	if out.Base, err = p.tail.Embed(ctx, out.Texts, upTo(len(ids)), Edit{}, bar.Add); err != nil {
+	if out.Base, err = p.tail.Embed(ctx, out.Texts, lab.UpTo(len(ids)), Edit{}, bar.Add); err != nil {
 		return nil, err
 	}
 	out.Neighbour, err = Neighbours(out.Base, p.tail.Width(), out.K)
@@ -107,7 +108,7 @@ func (p *prepared) sample() ([]int64, error) {
 
 func (p *prepared) splice(ctx context.Context) (*SpliceResult, error) {
 	const conditions = 3
-	bar := p.progress("splice", "texts", int64(conditions*p.panel.Texts.Len()))
+	bar := p.Progress("splice", "texts", int64(conditions*p.panel.Texts.Len()))
 	defer bar.Done()
 	r, err := MeasureSplice(ctx, SpliceInput{
 		Tail: p.tail, Texts: p.panel.Texts, Base: p.panel.Base, Trained: p.trained, Untrained: p.untrained, Mean: p.acts.Mean,
@@ -120,12 +121,12 @@ func (p *prepared) splice(ctx context.Context) (*SpliceResult, error) {
 }
 
 func (p *prepared) detect(ctx context.Context) ([]*Detection, error) {
-	bar := p.progress("detect", "concepts", int64(len(p.cfg.Text.Concepts)))
+	bar := p.Progress("detect", "concepts", int64(len(p.cfg.Text.Concepts)))
 	defer bar.Done()
 	var out []*Detection
 	for _, c := range p.cfg.Text.Concepts {
 		d, err := Detect(ctx, p.train[c], p.held[c], DetectInput{
-			Trained: p.runner, Untrained: p.control, Latents: p.trained.DSAE, Tokenizer: p.tok,
+			Trained: p.runner, Untrained: p.control, Latents: p.trained.DSAE, Tokenizer: p.Tokenizer,
 			Keep: p.cfg.Detect.Latents, Shuffles: p.cfg.Detect.Shuffles, Seed: p.cfg.Seed,
 		})
 		if err != nil {
@@ -142,7 +143,7 @@ func (p *prepared) ablate(ctx context.Context, found []*Detection) ([]*Ablation,
 	if err != nil {
 		return nil, err
 	}
-	bar := p.progress("ablate", "sets", int64(len(found)*(1+2*p.cfg.Ablate.Random)))
+	bar := p.Progress("ablate", "sets", int64(len(found)*(1+2*p.cfg.Ablate.Random)))
 	defer bar.Done()
 	var out []*Ablation
 	for _, d := range found {
@@ -157,7 +158,7 @@ func (p *prepared) ablate(ctx context.Context, found []*Detection) ([]*Ablation,
 
 func (p *prepared) ablateOne(ctx context.Context, d *Detection, spliced *Spliced, bar progress.Progress) (*Ablation, error) {
 	train := p.train[d.Concept]
-	base, err := p.tail.Embed(ctx, train.Texts, upTo(train.Texts.Len()), Edit{}, nil)
+	base, err := p.tail.Embed(ctx, train.Texts, lab.UpTo(train.Texts.Len()), Edit{}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"loupe/internal/lab"
 	"loupe/probe/capture"
 	"loupe/probe/text"
 )
@@ -32,17 +33,17 @@ type PlanStep struct {
 
 // Dry estimates what a run would cost. The speed of the encoder is measured on one batch; the rest is scaled from it by
 // the number of multiplications, which is right within a factor of two or so.
-func Dry(ctx context.Context, b compute.Backend, cfg *Config, opt Options) (_ *Plan, err error) {
-	l, err := openLab(ctx, b, cfg, nil, opt)
+func Dry(ctx context.Context, b compute.Backend, cfg *Config, opt lab.Options) (_ *Plan, err error) {
+	l, err := open(ctx, b, cfg, nil, opt)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	dir, err := cfg.storeDir(opt.Stores)
 	if err != nil {
 		return nil, err
 	}
-	c, err := capture.New(l.engine, l.model, l.tok, l.corpus, cfg.captureConfig(dir))
+	c, err := capture.New(l.Engine, l.Model, l.Tokenizer, l.corpus, cfg.captureConfig(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Dry(ctx context.Context, b compute.Backend, cfg *Config, opt Options) (_ *P
 	if p.Capture, err = c.Plan(ctx); err != nil {
 		return nil, err
 	}
-	sae, err := cfg.SAE.Resolve(l.model.Spec.DModel)
+	sae, err := cfg.SAE.Resolve(l.Model.Spec.DModel)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func Dry(ctx context.Context, b compute.Backend, cfg *Config, opt Options) (_ *P
 	}
 	panel := float64(held + cfg.Splice.Documents)
 	const perText, passes = 24, 3 // padded tokens of a text; encoder, decoder twice
-	tail := e.FLOPs / float64(e.Tokens) * float64(l.model.Spec.Layers-cfg.layer()) / float64(max(1, cfg.layer()))
+	tail := e.FLOPs / float64(e.Tokens) * float64(l.Model.Spec.Layers-cfg.layer()) / float64(max(1, cfg.layer()))
 	text := perText * (tail + passes*dense/2) / rate
 	sets := float64(len(cfg.Text.Concepts) * (1 + 2*cfg.Ablate.Random))
 	add := func(step, work string, bytes int64, seconds float64) {

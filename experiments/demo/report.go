@@ -5,15 +5,14 @@ import (
 	"math"
 	"strings"
 
-	"loupe/internal/expect"
+	"loupe/internal/lab"
 	"loupe/internal/report"
 	"loupe/internal/run"
-	"loupe/internal/stats"
 )
 
 // writeReport writes the run's report.html.
-func (r *Result) writeReport(dir *run.Dir, cfg *Config, opt Options) error {
-	tokens, fvu, err := curve(dir.File("metrics.jsonl"), "fvu")
+func (r *Result) writeReport(dir *run.Dir, cfg *Config, opt lab.Options) error {
+	tokens, fvu, err := lab.Curve(dir.File("metrics.jsonl"), "fvu")
 	if err != nil {
 		return err
 	}
@@ -24,17 +23,12 @@ func (r *Result) writeReport(dir *run.Dir, cfg *Config, opt Options) error {
 		},
 	}
 	if len(r.Expected) > 0 {
-		rep.Sections = append(rep.Sections, r.expected())
+		rep.Sections = append(rep.Sections, lab.ExpectedSection(r.Expected, r.Other))
 	}
 	return rep.Write(dir.File("report.html"))
 }
 
-// cell is an interval as a table's cell.
-func cell(i stats.Interval) report.Interval {
-	return report.Interval{Value: i.Value, Low: i.Low, High: i.High, N: i.N}
-}
-
-func (r *Result) metric(name string) *NamedMetric {
+func (r *Result) metric(name string) *lab.NamedMetric {
 	for i := range r.Metrics {
 		if r.Metrics[i].Name == name {
 			return &r.Metrics[i]
@@ -44,7 +38,7 @@ func (r *Result) metric(name string) *NamedMetric {
 }
 
 func (r *Result) overview(cfg *Config) report.Section {
-	reproduced, missed := r.verdicts()
+	reproduced, missed := lab.Verdicts(r.Expected)
 	s := report.Section{Title: "What came out", Blocks: []report.Block{
 		report.Text{Text: fmt.Sprintf("A TopK sparse autoencoder with %d latents, %d active per token, was trained on %s of %s. The text is the documentation of "+
 			"Go's standard library and generated sentences about %d concepts, each with a twin in which the concept's word is replaced: %d tokens in all, held-out ones included. "+
@@ -52,7 +46,7 @@ func (r *Result) overview(cfg *Config) report.Section {
 	}}
 	numbers := []report.Number{
 		{Label: "FVU", Value: r.SAE.FVU, Note: fmt.Sprintf("of %d held-out tokens", r.SAE.Rows)},
-		{Label: "cosine after splicing", Value: cell(r.Splice.Rows[0].Cosine), Note: fmt.Sprintf("%s: %.3f", MeanOnly, r.Splice.Rows[2].Cosine.Value)},
+		{Label: "cosine after splicing", Value: lab.Cell(r.Splice.Rows[0].Cosine), Note: fmt.Sprintf("%s: %.3f", MeanOnly, r.Splice.Rows[2].Cosine.Value)},
 	}
 	if m := r.metric("detect.auc_median"); m != nil {
 		numbers = append(numbers, report.Number{Label: "median AUC of the best latents", Value: m.Value, Note: fmt.Sprintf("%d concepts", len(r.Concepts))})
@@ -65,19 +59,6 @@ func (r *Result) overview(cfg *Config) report.Section {
 	}
 	s.Blocks = append(s.Blocks, report.Numbers{Numbers: numbers})
 	return s
-}
-
-// verdicts counts reproduced and missed expectations.
-func (r *Result) verdicts() (reproduced, missed int) {
-	for _, j := range r.Expected {
-		switch j.Verdict {
-		case expect.Reproduced:
-			reproduced++
-		case expect.Missed:
-			missed++
-		}
-	}
-	return reproduced, missed
 }
 
 func (r *Result) autoencoder(cfg *Config, tokens, fvu []float64) report.Section {
@@ -120,7 +101,7 @@ func (r *Result) spliced(cfg *Config) report.Section {
 	}
 	bar := report.Bar{Title: fmt.Sprintf("Neighbours kept, with 95 %% intervals; n = %d texts", r.Splice.Texts), XLabel: "residual stream replaced by", YLabel: fmt.Sprintf("share of %d neighbours", r.Splice.Neighbours)}
 	for _, row := range r.Splice.Rows {
-		t.Rows = append(t.Rows, []any{row.Condition, cell(row.Cosine), cell(row.Agreement)})
+		t.Rows = append(t.Rows, []any{row.Condition, lab.Cell(row.Cosine), lab.Cell(row.Agreement)})
 		bar.Labels, bar.Values = append(bar.Labels, row.Condition), append(bar.Values, row.Agreement.Value)
 		bar.Low, bar.High = append(bar.Low, row.Agreement.Low), append(bar.High, row.Agreement.High)
 	}
@@ -152,9 +133,9 @@ func (r *Result) detected(cfg *Config) report.Section {
 	bar := report.Bar{Title: "AUC of the best latent on held-out words and templates, 95 % intervals over words; 0.5 is chance", XLabel: "concept", YLabel: "AUC"}
 	for _, d := range r.Concepts {
 		best := d.Latents[0]
-		t.Rows = append(t.Rows, []any{d.Concept, d.Sentences, int(best.Latent), cell(best.AUC), d.ShuffledMean, d.Shuffled95, d.P})
+		t.Rows = append(t.Rows, []any{d.Concept, d.Sentences, int(best.Latent), lab.Cell(best.AUC), d.ShuffledMean, d.Shuffled95, d.P})
 		controls.Rows = append(controls.Rows, []any{
-			d.Concept, cell(best.AUC), cell(d.control(ControlUntrained).AUC), cell(d.control(ControlCoordinate).AUC), cell(d.control(ControlWord).AUC),
+			d.Concept, lab.Cell(best.AUC), lab.Cell(d.control(ControlUntrained).AUC), lab.Cell(d.control(ControlCoordinate).AUC), lab.Cell(d.control(ControlWord).AUC),
 		})
 		bar.Labels, bar.Values = append(bar.Labels, d.Concept), append(bar.Values, best.AUC.Value)
 		bar.Low, bar.High = append(bar.Low, best.AUC.Low), append(bar.High, best.AUC.High)
@@ -176,7 +157,7 @@ func (r *Result) latents(cfg *Config) report.Section {
 	}
 	for _, d := range r.Concepts {
 		for _, l := range d.Latents {
-			t.Rows = append(t.Rows, []any{d.Concept, l.Rank, int(l.Latent), l.TrainAUC, cell(l.AUC), l.Positive, l.Negative, strings.Join(l.Tokens, ", ")})
+			t.Rows = append(t.Rows, []any{d.Concept, l.Rank, int(l.Latent), l.TrainAUC, lab.Cell(l.AUC), l.Positive, l.Negative, strings.Join(l.Tokens, ", ")})
 		}
 	}
 	return report.Section{Title: "The latents", Blocks: []report.Block{t}}
@@ -209,10 +190,10 @@ func (r *Result) ablated(cfg *Config) report.Section {
 	bar := report.Bar{Title: "How far the concept's sentences move to the other side of the probe, 95 % intervals over words", XLabel: "concept", YLabel: "share of the way"}
 	check := 0.0
 	for _, a := range r.Ablations {
-		before.Rows = append(before.Rows, []any{a.Concept, cell(a.Accuracy), cell(a.After), cell(a.Refit)})
+		before.Rows = append(before.Rows, []any{a.Concept, lab.Cell(a.Accuracy), lab.Cell(a.After), lab.Cell(a.Refit)})
 		for _, s := range a.Rows {
-			concept.Rows = append(concept.Rows, []any{a.Concept, s.Set, cell(s.Moved), cell(s.Drop), cell(s.Concepts)})
-			rest.Rows = append(rest.Rows, []any{a.Concept, s.Set, cell(s.Twins), cell(s.Rest), cell(s.Stay), s.Touched})
+			concept.Rows = append(concept.Rows, []any{a.Concept, s.Set, lab.Cell(s.Moved), lab.Cell(s.Drop), lab.Cell(s.Concepts)})
+			rest.Rows = append(rest.Rows, []any{a.Concept, s.Set, lab.Cell(s.Twins), lab.Cell(s.Rest), lab.Cell(s.Stay), s.Touched})
 		}
 		m := a.set(SetChosen).Moved
 		bar.Labels, bar.Values = append(bar.Labels, a.Concept), append(bar.Values, m.Value)
@@ -227,26 +208,4 @@ func (r *Result) ablated(cfg *Config) report.Section {
 		report.Text{Text: fmt.Sprintf("Check: the embeddings of the concepts' own sentences were computed twice, from the patched residual stream and by the graph's edit of the autoencoder; "+
 			"no coordinate differs by more than %.1e.", check)},
 	}}
-}
-
-func (r *Result) expected() report.Section {
-	if r.Other != "" {
-		return report.Section{Title: "Expected and got", Blocks: []report.Block{report.Text{Text: "Not judged: " + r.Other + "."}}}
-	}
-	t := report.Table{
-		Caption: "Expectations that were written before the run",
-		Columns: []report.Column{{Name: "number"}, {Name: "compared"}, {Name: "expected"}, {Name: "got"}, {Name: "verdict"}, {Name: "where the expectation comes from"}},
-	}
-	for _, j := range r.Expected {
-		var got any
-		if j.Got != nil {
-			got = *j.Got
-		}
-		verdict := string(j.Verdict)
-		if j.Why != "" {
-			verdict += ": " + j.Why
-		}
-		t.Rows = append(t.Rows, []any{j.Metric, string(j.Use), fmt.Sprintf("%s %g", j.Op, j.Value), got, verdict, j.From})
-	}
-	return report.Section{Title: "Expected and got", Blocks: []report.Block{t}}
 }

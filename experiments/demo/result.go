@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"loupe/internal/expect"
-	"loupe/internal/stats"
+	"loupe/internal/lab"
 	"loupe/sae"
 )
 
@@ -24,26 +24,11 @@ type Result struct {
 	Splice    *SpliceResult      `json:"splice"`
 	Concepts  []*Detection       `json:"concepts"`
 	Ablations []*Ablation        `json:"ablations"`
-	Metrics   []NamedMetric      `json:"metrics"`
+	Metrics   []lab.NamedMetric  `json:"metrics"`
 	Expected  []expect.Judgement `json:"expected"`
 	Other     string             `json:"not_judged,omitempty"` // why the expectations were not judged
 	Compiles  int                `json:"compiles"`
-	Times     []StepTime         `json:"times"`
-}
-
-// NamedMetric is a number that an expectation can name. Low and High are nil without an interval.
-type NamedMetric struct {
-	Name  string   `json:"name"`
-	Value float64  `json:"value"`
-	Low   *float64 `json:"low"`
-	High  *float64 `json:"high"`
-}
-
-// StepTime is how long a step took.
-type StepTime struct {
-	Step    string  `json:"step"`
-	Seconds float64 `json:"seconds"`
-	Reused  bool    `json:"reused,omitempty"` // an earlier run had done it
+	Times     []lab.StepTime     `json:"times"`
 }
 
 // control returns a detection's control by name.
@@ -62,27 +47,27 @@ func (a *Ablation) set(name string) AblationRow {
 // at least two.
 func (r *Result) metrics(ctx context.Context, seed int64) (map[string]expect.Metric, error) {
 	out := map[string]expect.Metric{
-		"sae.fvu":                         plain(r.SAE.FVU),
-		"sae.l0":                          plain(r.SAE.L0),
-		"sae.dead_share":                  plain(float64(r.SAE.Dead) / float64(r.DSAE)),
-		"splice.cosine":                   metric(r.Splice.Rows[0].Cosine),
-		"splice.agreement":                metric(r.Splice.Rows[0].Agreement),
-		"splice.cosine_over_mean":         metric(r.Splice.CosineOverMean),
-		"splice.agreement_over_mean":      metric(r.Splice.AgreementOverMean),
-		"splice.cosine_over_untrained":    metric(r.Splice.CosineOverUntrained),
-		"splice.agreement_over_untrained": metric(r.Splice.AgreementOverUntrained),
+		"sae.fvu":                         lab.Plain(r.SAE.FVU),
+		"sae.l0":                          lab.Plain(r.SAE.L0),
+		"sae.dead_share":                  lab.Plain(float64(r.SAE.Dead) / float64(r.DSAE)),
+		"splice.cosine":                   lab.Metric(r.Splice.Rows[0].Cosine),
+		"splice.agreement":                lab.Metric(r.Splice.Rows[0].Agreement),
+		"splice.cosine_over_mean":         lab.Metric(r.Splice.CosineOverMean),
+		"splice.agreement_over_mean":      lab.Metric(r.Splice.AgreementOverMean),
+		"splice.cosine_over_untrained":    lab.Metric(r.Splice.CosineOverUntrained),
+		"splice.agreement_over_untrained": lab.Metric(r.Splice.AgreementOverUntrained),
 	}
 	var failed error
 	overConcepts := func(name string, x []float64) {
 		if len(x) < 2 {
-			out[name] = plain(x[0])
+			out[name] = lab.Plain(x[0])
 			return
 		}
-		i, err := meanOver(ctx, x, upTo(len(x)), seed)
+		i, err := lab.MeanOver(ctx, x, lab.UpTo(len(x)), seed)
 		if err != nil && failed == nil {
 			failed = fmt.Errorf("demo: %s: %w", name, err)
 		}
-		out[name] = metric(i)
+		out[name] = lab.Metric(i)
 	}
 	var auc, untrained, coordinate []float64
 	above := 0
@@ -95,8 +80,8 @@ func (r *Result) metrics(ctx context.Context, seed int64) (map[string]expect.Met
 			above++
 		}
 	}
-	out["detect.above_shuffled"] = plain(float64(above))
-	out["detect.auc_median"] = plain(median(auc))
+	out["detect.above_shuffled"] = lab.Plain(float64(above))
+	out["detect.auc_median"] = lab.Plain(median(auc))
 	overConcepts("detect.auc", auc)
 	overConcepts("detect.auc_over_untrained", untrained)
 	overConcepts("detect.auc_over_coordinate", coordinate)
@@ -117,16 +102,16 @@ func (r *Result) metrics(ctx context.Context, seed int64) (map[string]expect.Met
 	overConcepts("ablate.moved", collect(moved(SetChosen)))
 	overConcepts("ablate.moved_random_corpus", collect(moved(SetRandomCorpus)))
 	overConcepts("ablate.moved_random_concept", collect(moved(SetRandomHere)))
-	overConcepts("ablate.moved_over_random_concept", minus(collect(moved(SetChosen)), collect(moved(SetRandomHere))))
+	overConcepts("ablate.moved_over_random_concept", lab.Minus(collect(moved(SetChosen)), collect(moved(SetRandomHere))))
 	overConcepts("ablate.drop", collect(func(a *Ablation) float64 { return a.set(SetChosen).Drop.Value }))
 	overConcepts("ablate.refit_drop", collect(func(a *Ablation) float64 { return a.Accuracy.Value - a.Refit.Value }))
 	overConcepts("ablate.rest_agreement", collect(func(a *Ablation) float64 { return a.set(SetChosen).Stay.Value }))
 	// A ratio to a shift of zero is left out.
 	if rest := sum(collect(func(a *Ablation) float64 { return a.set(SetChosen).Rest.Value })); rest > 0 {
-		out["ablate.concept_over_rest"] = plain(shift(SetChosen) / rest)
+		out["ablate.concept_over_rest"] = lab.Plain(shift(SetChosen) / rest)
 	}
 	if random := shift(SetRandomCorpus); random > 0 {
-		out["ablate.concept_over_random"] = plain(shift(SetChosen) / random)
+		out["ablate.concept_over_random"] = lab.Plain(shift(SetChosen) / random)
 	}
 	return out, failed
 }
@@ -145,25 +130,3 @@ func median(x []float64) float64 {
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
-
-// named lists metrics by name for JSON, where an absent end of an interval is null.
-func named(m map[string]expect.Metric) []NamedMetric {
-	var out []NamedMetric
-	for name, v := range m {
-		n := NamedMetric{Name: name, Value: v.Value}
-		if v.Low == v.Low { // not NaN
-			n.Low, n.High = &v.Low, &v.High
-		}
-		out = append(out, n)
-	}
-	slices.SortFunc(out, func(a, b NamedMetric) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
-// short prints an interval as a table cell.
-func short(i stats.Interval) string { return fmt.Sprintf("%.3f [%.3f, %.3f]", i.Value, i.Low, i.High) }

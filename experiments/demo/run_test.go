@@ -16,6 +16,7 @@ import (
 	"loupe/internal/config"
 	"loupe/internal/expect"
 	"loupe/internal/graphtest"
+	"loupe/internal/lab"
 	"loupe/internal/run"
 	"loupe/probe/model"
 )
@@ -57,12 +58,12 @@ func newBench(t *testing.T, e *model.Engine, set ...string) *bench {
 }
 
 // options judge against the expectations of the full run, only to see that judging works.
-func (b *bench) options(t *testing.T) Options {
+func (b *bench) options(t *testing.T) lab.Options {
 	lines, err := expect.Load("expect.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Stores: filepath.Join(b.root, "stores"), Engine: b.engine, Expect: lines, Command: "loupe run demo", YAML: b.spec.Config}
+	return lab.Options{Stores: filepath.Join(b.root, "stores"), Engine: b.engine, Expect: lines, Command: "loupe run demo", YAML: b.spec.Config}
 }
 
 // outputs are the digests of a finished run's files.

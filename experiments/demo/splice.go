@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 
+	"loupe/internal/lab"
 	"loupe/internal/stats"
 	"loupe/sae"
 )
@@ -71,7 +72,7 @@ func MeasureSplice(ctx context.Context, in SpliceInput) (*SpliceResult, error) {
 			}
 			e = Edit{SAE: spliced}
 		}
-		after, err := in.Tail.Embed(ctx, in.Texts, upTo(in.Texts.Len()), e, in.Done)
+		after, err := in.Tail.Embed(ctx, in.Texts, lab.UpTo(in.Texts.Len()), e, in.Done)
 		if err != nil {
 			return nil, err
 		}
@@ -86,10 +87,10 @@ func MeasureSplice(ctx context.Context, in SpliceInput) (*SpliceResult, error) {
 		}
 		row := SpliceRow{Condition: c.name}
 		out.Cosines[c.name], out.Agreements[c.name] = cosines(in.Base, after, w), agreement(before, near)
-		if row.Cosine, err = meanOver(ctx, out.Cosines[c.name], in.Cluster, in.Seed); err != nil {
+		if row.Cosine, err = lab.MeanOver(ctx, out.Cosines[c.name], in.Cluster, in.Seed); err != nil {
 			return nil, err
 		}
-		if row.Agreement, err = meanOver(ctx, out.Agreements[c.name], in.Cluster, in.Seed); err != nil {
+		if row.Agreement, err = lab.MeanOver(ctx, out.Agreements[c.name], in.Cluster, in.Seed); err != nil {
 			return nil, err
 		}
 		out.Rows = append(out.Rows, row)
@@ -102,7 +103,7 @@ func MeasureSplice(ctx context.Context, in SpliceInput) (*SpliceResult, error) {
 		{out.Cosines, MeanOnly, &out.CosineOverMean}, {out.Agreements, MeanOnly, &out.AgreementOverMean},
 		{out.Cosines, Untrained, &out.CosineOverUntrained}, {out.Agreements, Untrained, &out.AgreementOverUntrained},
 	} {
-		if *d.to, err = meanOver(ctx, minus(d.of[Trained], d.of[d.control]), in.Cluster, in.Seed); err != nil {
+		if *d.to, err = lab.MeanOver(ctx, lab.Minus(d.of[Trained], d.of[d.control]), in.Cluster, in.Seed); err != nil {
 			return nil, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"loupe/internal/graphtest"
+	"loupe/internal/lab"
 	"loupe/probe/model"
 	"loupe/probe/token"
 	"loupe/sae"
@@ -98,7 +99,7 @@ func TestTail(t *testing.T) {
 	}
 	embed := func(texts *Texts, e Edit) []float32 {
 		t.Helper()
-		out, err := tail.Embed(ctx, texts, upTo(texts.Len()), e, nil)
+		out, err := tail.Embed(ctx, texts, lab.UpTo(texts.Len()), e, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +148,7 @@ func TestTail(t *testing.T) {
 		{"latent outside", "latent 96 of 96", texts, Edit{SAE: spliced, Off: []int32{96}}},
 		{"other size", "in a program for 96 latents", texts, Edit{SAE: &Spliced{latents: 4, k: 2}}},
 	} {
-		if _, err := tail.Embed(ctx, c.texts, upTo(c.texts.Len()), c.edit, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := tail.Embed(ctx, c.texts, lab.UpTo(c.texts.Len()), c.edit, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 	}

@@ -1,11 +1,7 @@
 package demo
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
-	"os"
 
 	"loupe/probe/store"
 	"loupe/probe/text"
@@ -20,7 +16,7 @@ const (
 
 // train trains the autoencoder on the training rows of the store, from the run's last checkpoint where there is one, and
 // keeps it before and after in SAELens's format.
-func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *sae.SAE, err error) {
+func (l *experiment) train(ctx context.Context, st *store.Store) (trained, untrained *sae.SAE, err error) {
 	rows, _, width, err := l.rows(ctx, st, store.Select{Split: text.Train})
 	if err != nil {
 		return nil, nil, err
@@ -41,16 +37,16 @@ func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *s
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := before.Save(l.dir.File(untrainedDir), nil); err != nil {
+		if err := before.Save(l.Dir.File(untrainedDir), nil); err != nil {
 			return nil, nil, err
 		}
 	}
-	bar := l.progress("train", "tokens", cfg.Steps()*int64(cfg.Batch)-t.Tokens())
+	bar := l.Progress("train", "tokens", cfg.Steps()*int64(cfg.Batch)-t.Tokens())
 	err = t.Train(ctx, rows, sae.TrainOptions{
-		Save: l.dir.SaveCheckpoint, SaveInterrupted: l.dir.SaveInterrupted,
+		Save: l.Dir.SaveCheckpoint, SaveInterrupted: l.Dir.SaveInterrupted,
 		OnStep: func(s sae.StepStats) error {
 			bar.Add(int64(cfg.Batch))
-			return l.dir.Metrics(s.Step, map[string]float64{
+			return l.Dir.Metrics(s.Step, map[string]float64{
 				"tokens": float64(s.Tokens), "loss": s.Loss, "aux_loss": s.AuxLoss, "fvu": s.FVU, "l0": s.L0,
 				"dead": float64(s.Dead), "grad_norm": s.GradNorm, "lr": s.LR,
 			})
@@ -63,12 +59,12 @@ func (l *lab) train(ctx context.Context, st *store.Store) (trained, untrained *s
 	if trained, err = t.SAE(); err != nil {
 		return nil, nil, err
 	}
-	untrained, err = sae.Load(l.dir.File(untrainedDir))
+	untrained, err = sae.Load(l.Dir.File(untrainedDir))
 	return trained, untrained, err
 }
 
 // rows returns the selected rows of the site, mixed by the seed, the number of one epoch and their width.
-func (l *lab) rows(ctx context.Context, st *store.Store, sel store.Select) (rows sae.Rows, count int64, width int, err error) {
+func (l *experiment) rows(ctx context.Context, st *store.Store, sel store.Select) (rows sae.Rows, count int64, width int, err error) {
 	src, err := sae.NewStoreSource(ctx, st, []string{l.cfg.Site}, sel, uint64(l.cfg.Seed))
 	if err != nil {
 		return nil, 0, 0, err
@@ -78,15 +74,15 @@ func (l *lab) rows(ctx context.Context, st *store.Store, sel store.Select) (rows
 }
 
 // trainer starts at the run's last checkpoint, or fresh.
-func (l *lab) trainer(cfg sae.Config, rows sae.Rows) (*sae.Trainer, error) {
-	at, ok, err := l.dir.LastCheckpoint()
+func (l *experiment) trainer(cfg sae.Config, rows sae.Rows) (*sae.Trainer, error) {
+	at, ok, err := l.Dir.LastCheckpoint()
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return sae.Start(l.b, cfg, rows)
+		return sae.Start(l.Backend, cfg, rows)
 	}
-	t, cursor, err := sae.ReadCheckpoint(l.b, at.Path)
+	t, cursor, err := sae.ReadCheckpoint(l.Backend, at.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -94,32 +90,14 @@ func (l *lab) trainer(cfg sae.Config, rows sae.Rows) (*sae.Trainer, error) {
 }
 
 // evaluate measures the autoencoder on the held-out rows, special tokens left out, and saves it.
-func (l *lab) evaluate(ctx context.Context, st *store.Store, s *sae.SAE) (sae.Result, error) {
+func (l *experiment) evaluate(ctx context.Context, st *store.Store, s *sae.SAE) (sae.Result, error) {
 	rows, count, _, err := l.rows(ctx, st, store.Select{Split: text.HeldOut, ExcludeSpecial: true})
 	if err != nil {
 		return sae.Result{}, err
 	}
-	res, err := sae.Evaluate(ctx, l.b, s, rows, 1024, count)
+	res, err := sae.Evaluate(ctx, l.Backend, s, rows, 1024, count)
 	if err != nil {
 		return res, err
 	}
-	return res, s.Save(l.dir.File(weightsDir), res.Density)
-}
-
-// curve reads one metric of the run's metrics.jsonl, a value a step.
-func curve(path, name string) (x, y []float64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("demo: %w", err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var m map[string]float64
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return nil, nil, fmt.Errorf("demo: %s: %w", path, err)
-		}
-		x, y = append(x, m["tokens"]), append(y, m[name])
-	}
-	return x, y, lines.Err()
+	return res, s.Save(l.Dir.File(weightsDir), res.Density)
 }
