@@ -119,6 +119,72 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// derived has a default that depends on another key.
+type derived struct {
+	Arch string  `json:"arch" doc:"architecture" enum:"topk,jumprelu"`
+	LR   float64 `json:"lr" doc:"learning rate"`
+	Opt  struct {
+		Beta float64 `json:"beta" doc:"decay"`
+	} `json:"opt" doc:"optimiser"`
+}
+
+func (d *derived) SetDefaults() { *d = derived{Arch: "topk", LR: 1} }
+
+func (d *derived) DeriveDefaults() {
+	if d.Arch == "jumprelu" {
+		d.LR, d.Opt.Beta = 7, 0.5
+	}
+}
+
+// derivedSettings has such structs embedded, in a section and in a list.
+type derivedSettings struct {
+	Derived
+	Section derived   `json:"section" doc:"one"`
+	List    []derived `json:"list" doc:"several"`
+}
+
+// Derived is embedded.
+type Derived struct {
+	Mode string  `json:"mode" doc:"mode" enum:"slow,fast"`
+	Rate float64 `json:"rate" doc:"rate"`
+}
+
+func (d *Derived) DeriveDefaults() {
+	if d.Mode == "fast" {
+		d.Rate = 9
+	}
+}
+
+func TestDerivedDefaults(t *testing.T) {
+	kinds := []Kind{{Name: "derived", New: func() any {
+		s := &derivedSettings{List: []derived{}}
+		s.Mode, s.Rate = "slow", 2
+		s.Section.SetDefaults()
+		return s
+	}}}
+	path := write(t, "d.yaml", "kind: derived\nmode: fast\nsection: {arch: jumprelu, opt: {beta: 0.25}}\nlist: [{arch: jumprelu}, {arch: jumprelu, lr: 3}, {}]\n")
+	load := func(set ...string) *derivedSettings {
+		c, err := Load(kinds, Input{Path: path, Set: set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Value.(*derivedSettings)
+	}
+	s := load("list.2.opt.beta=0.125")
+	if s.Rate != 9 || s.Section.LR != 7 || s.Section.Opt.Beta != 0.25 {
+		t.Errorf("rate %v, section %+v; want 9, lr 7 derived and beta 0.25 given", s.Rate, s.Section)
+	}
+	if l := s.List; l[0].LR != 7 || l[0].Opt.Beta != 0.5 || l[1].LR != 3 || l[2].LR != 1 || l[2].Opt.Beta != 0.125 {
+		t.Errorf("list %+v", l)
+	}
+	if s := load("mode=slow", "section.arch=topk"); s.Rate != 2 || s.Section.LR != 1 {
+		t.Errorf("rate %v, section %+v; want the plain defaults", s.Rate, s.Section)
+	}
+	if s := load("rate=2"); s.Rate != 2 {
+		t.Errorf("rate %v, want the given 2, which is the plain default too", s.Rate)
+	}
+}
+
 func TestFormatsAgree(t *testing.T) {
 	files := map[string]string{
 		"a.yaml": demoYAML,

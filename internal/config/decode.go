@@ -26,6 +26,22 @@ func walk(v reflect.Value, n *node, f func(*node, reflect.Value)) {
 	}
 }
 
+// derive lets v and the structs within it set the defaults that depend on other keys, the inner ones first. It tells
+// whether there was any. Elements of lists see to themselves when they are filled.
+func derive(v reflect.Value, n *node) bool {
+	var any bool
+	for _, c := range n.fields {
+		if c.isStruct() && derive(v.FieldByIndex(c.index), c) {
+			any = true
+		}
+	}
+	d, ok := v.Addr().Interface().(Deriver)
+	if ok {
+		d.DeriveDefaults()
+	}
+	return ok || any
+}
+
 // decode fills the struct from viper's layers.
 func (l *loader) decode(target reflect.Value) error {
 	var errs []error
@@ -78,6 +94,13 @@ func (l *loader) assignStruct(x any, n *node, v reflect.Value, key string) error
 	if d, ok := v.Addr().Interface().(Defaulter); ok {
 		d.SetDefaults()
 	}
+	if err := l.assignFields(m, n, v, key); err != nil || !derive(v, n) {
+		return err
+	}
+	return l.assignFields(m, n, v, key)
+}
+
+func (l *loader) assignFields(m map[string]any, n *node, v reflect.Value, key string) error {
 	var errs []error
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if n.field(k) == nil {

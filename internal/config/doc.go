@@ -15,6 +15,7 @@
 //     structs with a name.
 //   - An embedded struct without a tag adds its keys to the struct around it.
 //   - A list element that has `SetDefaults()` on its pointer starts from those defaults.
+//   - `DeriveDefaults()` on the pointer of the struct, a section or a list element sets defaults that depend on other keys.
 //   - `Validate() error` on the struct's pointer is called after decoding.
 //
 // A file states its kind in the key `kind`; the kinds are a table that the caller passes in ([Kind]).

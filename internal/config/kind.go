@@ -17,6 +17,11 @@ type Kind struct {
 // Validator is implemented by configuration structs that have rules beyond types and enums.
 type Validator interface{ Validate() error }
 
+// Deriver is implemented by configuration structs, sections and list elements some of whose defaults depend on other keys.
+// DeriveDefaults is called when the given keys are in place. What it changes are new defaults: the given keys are laid
+// over them once more.
+type Deriver interface{ DeriveDefaults() }
+
 // Defaulter is implemented by elements of lists of structs that have defaults.
 type Defaulter interface{ SetDefaults() }
 

@@ -73,6 +73,12 @@ func Load(kinds []Kind, in Input) (*Config, error) {
 	if err := l.decode(target); err != nil {
 		return nil, err
 	}
+	if derive(target, c.schema) {
+		walk(target, l.schema, func(n *node, v reflect.Value) { l.v.SetDefault(n.path, plain(v, n)) })
+		if err := l.decode(target); err != nil {
+			return nil, err
+		}
+	}
 	if v, ok := c.Value.(Validator); ok {
 		if err := v.Validate(); err != nil {
 			return nil, place(in.Path, fmt.Errorf("config: %s: %w", kind.Name, err))
