@@ -14,6 +14,7 @@ const (
 
 	NormalizeNone     = "none"
 	NormalizeExpected = "expected_average_only_in" // one scale s with E|s x| = sqrt(d), folded into the weights on save
+	NormalizeUnit     = "unit_mean_square_norm"    // one scale s with E|s x|^2 = 1 (DeepMind, dictionary_learning), folded on save
 
 	DecoderUnit = "unit" // rows of W_dec have norm 1; the parallel part of their gradient is removed
 	DecoderFree = "free" // no constraint
@@ -39,7 +40,7 @@ type Config struct {
 	Batch  int    `json:"batch" doc:"rows of one step"`
 	Seed   uint64 `json:"seed" doc:"seed of the initial dictionary"`
 
-	LR       float64 `json:"lr" doc:"peak learning rate; 0: 2e-4 * sqrt(2^14 / d_sae)"`
+	LR       float64 `json:"lr" doc:"peak learning rate; 0: 2e-4 * sqrt(2^14 / d_sae) where k latents are kept, else the paper's or, for short runs, 4 / steps, at most 3e-3"`
 	Warmup   float64 `json:"warmup" doc:"share of the steps, the first ones, with a rising rate"`
 	Decay    float64 `json:"decay" doc:"share of the steps, the last ones, with a rate falling to zero"`
 	Schedule string  `json:"schedule" enum:"linear,cosine" doc:"how the rate falls over the last decay share"`
@@ -66,7 +67,7 @@ type Config struct {
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
-	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; the last two: row by row, undone on the output"`
+	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,unit_mean_square_norm,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; unit_mean_square_norm: the same with E|s x|^2 = 1; the last two: row by row, undone on the output"`
 	Decoder          string `json:"decoder" enum:"unit,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient"`
 	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
 	InitRows         int    `json:"init_rows" doc:"rows that give the scale and b_dec, their geometric median"`
@@ -136,8 +137,8 @@ func (c Config) Resolve(width int) (Config, error) {
 		c.DSAE = c.Expansion * c.DIn
 	}
 	c = c.resolveArch()
-	if c.LR == 0 && c.DSAE > 0 {
-		c.LR = 2e-4 * math.Sqrt(16384/float64(c.DSAE))
+	if c.LR == 0 && c.DSAE > 0 && c.Batch > 0 && c.Tokens > 0 {
+		c.LR = c.defaultRate()
 	}
 	if c.AuxK == 0 {
 		c.AuxK = min(nearestPowerOfTwo(c.DIn/2), c.DSAE)
@@ -199,7 +200,7 @@ func (c Config) Validate() error {
 		c.validateArch(bad),
 		oneOf("schedule", c.Schedule, ScheduleLinear, ScheduleCosine),
 		oneOf("loss", c.Loss, LossFVU, LossMSE),
-		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, normalizeLayerNorm, normalizeConstantNorm),
+		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, NormalizeUnit, normalizeLayerNorm, normalizeConstantNorm),
 		oneOf("decoder", c.Decoder, DecoderUnit, DecoderFree),
 		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
 	} {

@@ -59,6 +59,11 @@ func (c Config) byBatch() bool {
 	return c.base() == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.PerRow
 }
 
+// scales tells whether the activations are multiplied by one number that is folded into the weights on save.
+func (c Config) scales() bool {
+	return c.Normalize == NormalizeExpected || c.Normalize == NormalizeUnit
+}
+
 // batchK is the number of latents that batchtopk keeps of a batch.
 func (c Config) batchK() int {
 	k := float64(c.K)
@@ -80,7 +85,7 @@ func supports(c Config, engine string) bool {
 		return true
 	case EngineHybrid, EngineXLA:
 		onHost := c.Arch == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.LevelAux
-		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.Normalize == NormalizeExpected || c.Normalize == "")
+		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.scales() || c.Normalize == "")
 	}
 	return false
 }
@@ -158,7 +163,7 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 		return bad("threshold_lr", c.ThresholdLR, "above 0 and at most 1")
 	case c.byBatch() && c.batchK() < 1:
 		return bad("target_l0", c.TargetL0, "at least one latent for a batch")
-	case c.Normalize == NormalizeExpected && c.Arch == ArchMatchingPursuit:
+	case c.scales() && c.Arch == ArchMatchingPursuit:
 		return bad("normalize_activations", c.Normalize, "another one: a scale cannot be folded into matching pursuit's tied weights")
 	case c.Engine != EngineAuto && !supports(c, c.Engine):
 		return bad("engine", c.Engine, fmt.Sprintf("%q or %q for %s with normalisation %s", EngineAuto, EngineDense, c.Arch, c.Normalize))

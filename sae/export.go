@@ -16,6 +16,9 @@ func exported(cfg Config, w weights) *SAE {
 		WSkip: w.named(cfg, "W_skip"), Threshold: w.named(cfg, "threshold"),
 		Metadata: map[string]any{},
 	}
+	if cfg.scales() { // folded by the trainer
+		s.Normalize = NormalizeNone
+	}
 	if cfg.selects() {
 		s.K = cfg.K
 	}
@@ -58,7 +61,6 @@ func (t *Trainer) SAE() (*SAE, error) {
 		if rescale { // scores hold the norms of the decoder, which were divided by the scale
 			threshold /= scale
 		}
-		out.Normalize = NormalizeNone
 	}
 	switch {
 	case t.cfg.byBatch():
@@ -68,9 +70,6 @@ func (t *Trainer) SAE() (*SAE, error) {
 			return nil, err
 		}
 		out.RescaleByDecoder = false // of no effect with unit rows
-	}
-	if out.Normalize == NormalizeExpected {
-		out.Normalize = NormalizeNone
 	}
 	return out, nil
 }

@@ -49,27 +49,32 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	return w
 }
 
-// siteScales returns, for each site of the rows of x [n, sites*d], s with E|s x| = sqrt(d) over the site's part of the
-// rows, or 1 where the configuration has no such scale or for rows of zeros.
+// siteScales returns, for each site of the rows of x [n, sites*d], s with E|s x| = sqrt(d) or, with NormalizeUnit,
+// E|s x|^2 = 1 over the site's part of the rows, or 1 where the configuration has no such scale or for rows of zeros.
 func siteScales(cfg Config, x []float32, sites, d int) []float64 {
 	out := make([]float64, sites)
 	for i := range out {
 		out[i] = 1
 	}
-	if cfg.Normalize != NormalizeExpected {
+	if !cfg.scales() {
 		return out
 	}
 	n := len(x) / (sites * d)
 	for i := range out {
-		var sum float64
+		var sum, all float64 // of the norms and of their squares
 		for r := range n {
 			var sq float64
 			for _, v := range x[(r*sites+i)*d : (r*sites+i+1)*d] {
 				sq += float64(v) * float64(v)
 			}
 			sum += math.Sqrt(sq)
+			all += sq
 		}
-		if sum > 0 {
+		switch {
+		case sum == 0:
+		case cfg.Normalize == NormalizeUnit:
+			out[i] = math.Sqrt(float64(n) / all)
+		default:
 			out[i] = math.Sqrt(float64(d)) * float64(n) / sum
 		}
 	}
