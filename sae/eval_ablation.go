@@ -126,22 +126,13 @@ func MeasureTPP[T real](ctx context.Context, x []T, acts *Sparse, decoder []T, c
 		}
 		return is
 	}
-	accuracy := func(p LinearProbe, x *Sparse, is []bool) float64 {
-		right := 0
-		for r, v := range p.Scores(x) {
-			if (v > 0) == is[r] {
-				right++
-			}
-		}
-		return float64(right) / float64(len(is))
-	}
 	probes := make([]LinearProbe, k)
 	clean, ablated := make([]float64, k), make([]float64, k*k)
 	for i := range k {
 		if probes[i], err = FitLogistic(ctx, rows.Slice(0, train), of(i)[:train], 1); err != nil {
 			return TPPScore{}, fmt.Errorf("sae: tpp: class %d: %w", i, err)
 		}
-		clean[i] = accuracy(probes[i], rows.Slice(train, n), of(i)[train:])
+		clean[i] = accuracyOf(probes[i], rows.Slice(train, n), of(i)[train:])
 	}
 	for i := range k {
 		effect, err := AttributionEffects(acts.Slice(0, train), of(i)[:train], decoder, probes[i].Coef)
@@ -157,7 +148,7 @@ func MeasureTPP[T real](ctx context.Context, x []T, acts *Sparse, decoder []T, c
 			return TPPScore{}, err
 		}
 		for j := range k {
-			ablated[j*k+i] = accuracy(probes[j], changed.Slice(train, n), of(j)[train:])
+			ablated[j*k+i] = accuracyOf(probes[j], changed.Slice(train, n), of(j)[train:])
 		}
 	}
 	return TPP(clean, ablated)

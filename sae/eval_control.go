@@ -91,34 +91,11 @@ func (p *PCA) FVU() float64 {
 // so that PCA can be measured and spliced like an SAE.
 func (p *PCA) Reconstruct(ctx context.Context, x []float32) (Latents, []float32, error) {
 	d := len(p.Mean)
-	if len(x)%d != 0 {
-		return Latents{}, nil, fmt.Errorf("sae: pca: %d values are not rows of width %d", len(x), d)
-	}
-	if err := ctx.Err(); err != nil {
-		return Latents{}, nil, err
-	}
-	n := len(x) / d
-	lat, y := newLatents(n, p.K), make([]float32, len(x))
-	parallel(n, func(_, _, lo, hi int) {
-		row := make([]float64, d)
-		for r := lo; r < hi; r++ {
-			copy(row, p.Mean)
-			index, value := lat.Row(r)
-			for c := range p.K {
-				component := p.Components[c*d : (c+1)*d]
-				s := 0.0
-				for j, v := range component {
-					s += v * (float64(x[r*d+j]) - p.Mean[j])
-				}
-				index[c], value[c] = int32(c), float32(s)
-				for j, v := range component {
-					row[j] += s * v
-				}
-			}
-			for j, v := range row {
-				y[r*d+j] = float32(v)
-			}
+	read := make([]float64, d*p.K)
+	for c := range p.K {
+		for j := range d {
+			read[j*p.K+c] = p.Components[c*d+j]
 		}
-	})
-	return lat, y, nil
+	}
+	return mapRows(ctx, x, p.Mean, read, p.Components, p.Mean, p.K)
 }

@@ -13,36 +13,42 @@ import (
 type Geometry struct {
 	MaxDecoder    []float64 // [F], the largest cosine of a decoder row with another
 	MaxEncoder    []float64 // [F], the same of encoder columns
-	EncoderCosine []float64 // [F], of each latent's encoder column and decoder row
+	EncoderCosine []float64 // [F], of each latent's encoder column and decoder row; nil where d_in and d_out differ
 
 	NearestDecoder []int32 // [F], the latent at MaxDecoder
 }
 
-// MeasureGeometry compares the columns of wEnc, [d, F], and the rows of wDec, [F, d]. It computes 4 F^2 d multiplications
-// in float64: a minute for F = 24,576 and d = 768.
-func MeasureGeometry[T real](ctx context.Context, wEnc, wDec []T, d, f int) (Geometry, error) {
-	if d < 1 || f < 2 || len(wEnc) != d*f || len(wDec) != d*f {
-		return Geometry{}, fmt.Errorf("sae: geometry: W_enc has %d and W_dec %d values for d = %d and F = %d; it needs two latents or more", len(wEnc), len(wDec), d, f)
+// MeasureGeometry compares the columns of wEnc, [d_in, F], and the rows of wDec, [F, d_out]. It computes 2 F^2 (d_in + d_out)
+// multiplications in float64: minutes for F = 24,576 and d = 768.
+func MeasureGeometry[T real](ctx context.Context, wEnc, wDec []T, f int) (Geometry, error) {
+	if f < 2 || len(wEnc) == 0 || len(wEnc)%f != 0 || len(wDec) == 0 || len(wDec)%f != 0 {
+		return Geometry{}, fmt.Errorf("sae: geometry: W_enc has %d and W_dec %d values for %d latents; it needs two latents or more", len(wEnc), len(wDec), f)
 	}
-	dec, enc := make([]float64, f*d), make([]float64, f*d)
+	dIn, dOut := len(wEnc)/f, len(wDec)/f
+	dec, enc := make([]float64, f*dOut), make([]float64, f*dIn)
 	for i := range f {
-		for j := range d {
-			dec[i*d+j] = float64(wDec[i*d+j])
-			enc[i*d+j] = float64(wEnc[j*f+i])
+		for j := range dOut {
+			dec[i*dOut+j] = float64(wDec[i*dOut+j])
 		}
-		unitRow(dec[i*d : (i+1)*d])
-		unitRow(enc[i*d : (i+1)*d])
+		for j := range dIn {
+			enc[i*dIn+j] = float64(wEnc[j*f+i])
+		}
+		unitRow(dec[i*dOut : (i+1)*dOut])
+		unitRow(enc[i*dIn : (i+1)*dIn])
 	}
-	g := Geometry{EncoderCosine: make([]float64, f)}
-	for i := range f {
-		g.EncoderCosine[i] = inner(dec[i*d:(i+1)*d], enc[i*d:(i+1)*d])
+	var g Geometry
+	if dIn == dOut {
+		g.EncoderCosine = make([]float64, f)
+		for i := range f {
+			g.EncoderCosine[i] = inner(dec[i*dIn:(i+1)*dIn], enc[i*dIn:(i+1)*dIn])
+		}
 	}
-	near, err := neighbours(ctx, dec, d, 1)
+	near, err := neighbours(ctx, dec, dOut, 1)
 	if err != nil {
 		return Geometry{}, err
 	}
 	g.MaxDecoder, g.NearestDecoder = near.cosine, near.index
-	if near, err = neighbours(ctx, enc, d, 1); err != nil {
+	if near, err = neighbours(ctx, enc, dIn, 1); err != nil {
 		return Geometry{}, err
 	}
 	g.MaxEncoder = near.cosine

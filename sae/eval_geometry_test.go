@@ -8,7 +8,7 @@ import (
 
 // TestGeometryByHand has decoder rows e1, (1, 1), -e1 and encoder columns e1, e1, e2.
 func TestGeometryByHand(t *testing.T) {
-	g, err := MeasureGeometry(t.Context(), []float32{2, 1, 0, 0, 0, 5}, []float32{3, 0, 1, 1, -1, 0}, 2, 3)
+	g, err := MeasureGeometry(t.Context(), []float32{2, 1, 0, 0, 0, 5}, []float32{3, 0, 1, 1, -1, 0}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestGeometryByHand(t *testing.T) {
 	if !slices.Equal(g.NearestDecoder, []int32{1, 0, 1}) {
 		t.Errorf("nearest are %v", g.NearestDecoder)
 	}
-	if _, err := MeasureGeometry(t.Context(), []float32{1}, []float32{1}, 1, 1); err == nil {
+	if _, err := MeasureGeometry(t.Context(), []float32{1}, []float32{1}, 1); err == nil {
 		t.Error("one latent has no other")
 	}
 }

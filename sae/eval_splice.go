@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -43,12 +44,13 @@ const variantCount = 5
 var variants = [variantCount]Variant{VariantClean, VariantSpliced, VariantErrorKept, VariantZero, VariantMean}
 
 // Splicer runs a model with a dictionary in place of a site's activations. A TopK, ReLU or JumpReLU autoencoder without
-// normalisation is spliced as a run-time edit of the compiled model; any other is reconstructed on the host between two
-// passes. It is not safe for concurrent use.
+// normalisation is spliced as a run-time edit of the compiled model; any other, and a transcoder, is reconstructed on the
+// host between two passes. It is not safe for concurrent use.
 type Splicer struct {
 	model  *model.Model
-	site   model.Site
-	width  int
+	read   model.Site // what the dictionary reads
+	site   model.Site // what is replaced; the same for autoencoders
+	width  int        // of site
 	plan   model.Plan // of the outputs asked for, without captures and edits of the splicer
 	clean  *model.Program
 	swap   *model.Program // with a Replace edit
@@ -62,18 +64,30 @@ type Splicer struct {
 // wanted (logits, captures); dict reconstructs on the host. Where s is not nil and can run inside the model it does, and
 // dict may be nil.
 func NewSplicer(e *model.Engine, m *model.Model, site model.Site, plan model.Plan, s *SAE, dict Reconstructor) (*Splicer, error) {
-	if err := m.Spec.Has(site); err != nil {
-		return nil, fmt.Errorf("sae: splice: %w", err)
+	if s != nil && s.Transcoder() {
+		return nil, fmt.Errorf("sae: splice: a %s writes another site than it reads; use NewTranscoderSplicer", s.Arch)
 	}
-	if axes := site.Kind.Axes(); len(axes) != 3 || axes[:2] != "bt" {
-		return nil, fmt.Errorf("sae: splice: site %s is not of shape [b,t,width]; take a residual, attention or MLP output", site)
+	return newSplicer(e, m, site, site, plan, s, dict)
+}
+
+// NewTranscoderSplicer is NewSplicer for a transcoder: dict reads one site, and what it returns stands at another, later one.
+// The variants, ablations and the kept error included, are of the later site.
+func NewTranscoderSplicer(e *model.Engine, m *model.Model, read, site model.Site, plan model.Plan, dict Reconstructor) (*Splicer, error) {
+	return newSplicer(e, m, read, site, plan, nil, dict)
+}
+
+func newSplicer(e *model.Engine, m *model.Model, read, site model.Site, plan model.Plan, s *SAE, dict Reconstructor) (*Splicer, error) {
+	for _, at := range []model.Site{read, site} {
+		if err := m.Spec.Has(at); err != nil {
+			return nil, fmt.Errorf("sae: splice: %w", err)
+		}
+		if axes := at.Kind.Axes(); len(axes) != 3 || axes[:2] != "bt" {
+			return nil, fmt.Errorf("sae: splice: site %s is not of shape [b,t,width]; take a residual, attention or MLP output", at)
+		}
 	}
-	sp := &Splicer{model: m, site: site, width: m.Spec.Width(site.Kind, plan.Seq), plan: plan, dict: dict}
+	sp := &Splicer{model: m, read: read, site: site, width: m.Spec.Width(site.Kind, plan.Seq), plan: plan, dict: dict}
 	if s != nil && s.DIn != sp.width {
 		return nil, fmt.Errorf("sae: splice: the SAE reads %d dimensions and site %s has %d; is this the SAE's site?", s.DIn, site, sp.width)
-	}
-	if s != nil && s.Transcoder() {
-		return nil, fmt.Errorf("sae: splice: a %s writes another site than it reads; only autoencoders can be spliced", s.Arch)
 	}
 	topK, inside := insideModel(e, s)
 	if !inside && dict == nil {
@@ -87,7 +101,12 @@ func NewSplicer(e *model.Engine, m *model.Model, site model.Site, plan model.Pla
 		p := plan
 		p.Edits = edits
 		if edits == nil {
-			p.Captures = append(append([]model.Capture{}, plan.Captures...), model.Capture{Site: site})
+			p.Captures = append([]model.Capture{}, plan.Captures...)
+			for _, at := range []model.Site{read, site} {
+				if c := (model.Capture{Site: at}); !slices.Contains(p.Captures, c) {
+					p.Captures = append(p.Captures, c)
+				}
+			}
 		}
 		return e.Compile(m.Spec, p)
 	}
@@ -161,15 +180,21 @@ func (s *Splicer) Run(ctx context.Context, b TokenBatch, ask []Variant, visit fu
 		return fmt.Errorf("sae: splice: %w", err)
 	}
 	defer func() { err = errors.Join(err, clean.Free()) }()
-	x, err := tensors.CopyFlatData[float32](clean.Site(s.site))
+	x, err := tensors.CopyFlatData[float32](clean.Site(s.read))
 	if err != nil {
-		return fmt.Errorf("sae: splice: read %s: %w", s.site, err)
+		return fmt.Errorf("sae: splice: read %s: %w", s.read, err)
+	}
+	target := x
+	if s.site != s.read {
+		if target, err = tensors.CopyFlatData[float32](clean.Site(s.site)); err != nil {
+			return fmt.Errorf("sae: splice: read %s: %w", s.site, err)
+		}
 	}
 	for _, v := range ask {
 		if v == VariantClean {
 			err = visit(v, clean)
 		} else {
-			err = s.runVariant(ctx, b, v, x, visit)
+			err = s.runVariant(ctx, b, v, x, target, visit)
 		}
 		if err != nil {
 			return fmt.Errorf("sae: splice: %s: %w", v, err)
@@ -178,7 +203,7 @@ func (s *Splicer) Run(ctx context.Context, b TokenBatch, ask []Variant, visit fu
 	return nil
 }
 
-func (s *Splicer) runVariant(ctx context.Context, b TokenBatch, v Variant, x []float32, visit func(Variant, *model.Outputs) error) (err error) {
+func (s *Splicer) runVariant(ctx context.Context, b TokenBatch, v Variant, x, target []float32, visit func(Variant, *model.Outputs) error) (err error) {
 	where := make([]float32, len(b.IDs))
 	for i := range where {
 		if b.at(i) {
@@ -197,7 +222,7 @@ func (s *Splicer) runVariant(ctx context.Context, b TokenBatch, v Variant, x []f
 			edit["keep_error"] = tensors.FromScalar(float32(1))
 		}
 	} else {
-		source, err := s.source(ctx, b, v, x)
+		source, err := s.source(ctx, b, v, x, target)
 		if err != nil {
 			return err
 		}
@@ -212,10 +237,11 @@ func (s *Splicer) runVariant(ctx context.Context, b TokenBatch, v Variant, x []f
 	return visit(v, out)
 }
 
-// source is what replaces the site's activations x, [B*T, width]; positions that are not spliced are not read.
-func (s *Splicer) source(ctx context.Context, b TokenBatch, v Variant, x []float32) ([]float32, error) {
-	w := s.width
-	out := make([]float32, len(x))
+// source is what replaces the site's activations, target [B*T, width], given what the dictionary reads, x; positions that are
+// not spliced are not read.
+func (s *Splicer) source(ctx context.Context, b TokenBatch, v Variant, x, target []float32) ([]float32, error) {
+	w, d := s.width, len(x)/len(b.IDs)
+	out := make([]float32, len(target))
 	switch v {
 	case VariantZero:
 		return out, nil
@@ -229,17 +255,19 @@ func (s *Splicer) source(ctx context.Context, b TokenBatch, v Variant, x []float
 		return out, nil
 	}
 	var rows []float32
+	n := 0
 	for i := range b.IDs {
 		if b.at(i) {
-			rows = append(rows, x[i*w:(i+1)*w]...)
+			rows = append(rows, x[i*d:(i+1)*d]...)
+			n++
 		}
 	}
 	_, y, err := s.dict.Reconstruct(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
-	if len(y) != len(rows) {
-		return nil, fmt.Errorf("the dictionary returned %d values for %d", len(y), len(rows))
+	if len(y) != n*w {
+		return nil, fmt.Errorf("the dictionary returned %d values for %d rows of width %d", len(y), n, w)
 	}
 	r := 0
 	for i := range b.IDs {
@@ -250,7 +278,7 @@ func (s *Splicer) source(ctx context.Context, b TokenBatch, v Variant, x []float
 		copy(row, y[r*w:(r+1)*w])
 		if v == VariantErrorKept {
 			for j := range row {
-				row[j] += rows[r*w+j] - row[j]
+				row[j] += target[i*w+j] - row[j]
 			}
 		}
 		r++

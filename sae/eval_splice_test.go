@@ -173,6 +173,70 @@ func TestSpliceLoss(t *testing.T) {
 	}
 }
 
+// TestSpliceTranscoder: a dictionary that computes the MLP's output from its input changes nothing, one that returns zeros is
+// zero ablation of the output.
+func TestSpliceTranscoder(t *testing.T) {
+	e := spliceEngine(t)
+	m := loadTiny(t, e, "gpt2")
+	read, write := mustSite(t, "blocks.0.hook_resid_mid"), mustSite(t, "blocks.0.hook_mlp_out")
+	const b, seq = 3, 8
+	plan := model.Plan{Batch: b, Seq: seq, Logits: model.LogitsAll}
+	batches := tinyBatches(m.Spec.Vocab, b, seq)
+	// The reference: the site's values for the rows that are read, by their values.
+	known := map[[2]float32][]float32{}
+	program, err := e.Compile(m.Spec, model.Plan{Batch: b, Seq: seq, Captures: []model.Capture{{Site: read}, {Site: write}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := m.Spec.DModel
+	for _, batch := range batches {
+		out, err := program.Run(t.Context(), m.Params, model.Inputs{IDs: batch.IDs, Mask: batch.Mask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := tensors.CopyFlatData[float32](out.Site(read))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := tensors.CopyFlatData[float32](out.Site(write))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch.IDs {
+			known[[2]float32{x[i*d], x[i*d+1]}] = y[i*d : (i+1)*d]
+		}
+	}
+	right := dictFunc(func(x []float32) []float32 {
+		out := make([]float32, 0, len(x))
+		for i := range len(x) / d {
+			out = append(out, known[[2]float32{x[i*d], x[i*d+1]}]...)
+		}
+		return out
+	})
+	zero := dictFunc(func(x []float32) []float32 { return make([]float32, len(x)) })
+	var alone []SpliceReport
+	for _, dict := range []dictFunc{right, zero} {
+		s, err := NewTranscoderSplicer(e, m, read, write, plan, dict)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := SpliceLoss(t.Context(), s, batches, percentile(20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone = append(alone, r)
+	}
+	near(t, "CE recovered by the right function", alone[0].CERecovered.Value, 1, 1e-4)
+	if alone[1].CERecovered.Value != 0 || alone[0].Variants[VariantZero].DeltaCE.Value == 0 {
+		t.Errorf("zeros score %v; zero ablation adds %v", alone[1].CERecovered.Value, alone[0].Variants[VariantZero].DeltaCE.Value)
+	}
+	for _, r := range alone {
+		if kl := r.Variants[VariantErrorKept].KL.Value; math.Abs(kl) > 1e-6 {
+			t.Errorf("with its error kept, a splice moves the predictions by %v nats", kl)
+		}
+	}
+}
+
 // TestSpliceSmolLM2 splices into a real model: its loss on sentences is that of a language model, every ablation costs, and
 // dictionaries order as they must: perfect, 30 % noise, zeros.
 func TestSpliceSmolLM2(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/compute"
 )
 
-// Evaluate measures s on at most limit rows of a source (limit < 1: all of them). A row that is not finite is an
-// error, and so are rows without variance.
+// Evaluate measures s on at most limit rows of a source (limit < 1: all of them). A transcoder's rows have the target after
+// the input, as in training. A row that is not finite is an error, and so are rows without variance.
 func Evaluate(ctx context.Context, b compute.Backend, s *SAE, rows Rows, batch int, limit int64) (Result, error) {
 	run, err := NewRunner(b, s, batch)
 	if err != nil {
@@ -19,26 +19,34 @@ func Evaluate(ctx context.Context, b compute.Backend, s *SAE, rows Rows, batch i
 	if limit < 1 {
 		limit = math.MaxInt64
 	}
-	m := NewMetrics(s.DIn, s.DSAE)
-	x := make([]float32, batch*s.DIn)
+	m := NewMetrics(s.Width(), s.DSAE)
+	width := s.DIn
+	if s.Transcoder() {
+		width += s.Width()
+	}
+	joint := make([]float32, batch*width)
 	for seen := int64(0); seen < limit; {
 		want := int(min(int64(batch), limit-seen))
-		n, err := fill(rows, x[:want*s.DIn], s.DIn)
+		n, err := fill(rows, joint[:want*width], width)
 		if err != nil {
 			return Result{}, err
 		}
 		if n == 0 {
 			break
 		}
-		part := x[:n*s.DIn]
+		part := joint[:n*width]
 		if i := firstNonFinite(part); i >= 0 {
-			return Result{}, fmt.Errorf("sae: evaluate: row %d, dimension %d is %v: %w; look at the store with `loupe store verify`", seen+int64(i/s.DIn), i%s.DIn, part[i], ErrNonFinite)
+			return Result{}, fmt.Errorf("sae: evaluate: row %d, dimension %d is %v: %w; look at the store with `loupe store verify`", seen+int64(i/width), i%width, part[i], ErrNonFinite)
 		}
-		lat, y, err := run.Reconstruct(ctx, part)
+		x, target := part, part
+		if width > s.DIn {
+			x, target = splitRows(part, s.DIn, width)
+		}
+		lat, y, err := run.Reconstruct(ctx, x)
 		if err != nil {
 			return Result{}, err
 		}
-		if err := m.Add(part, y, lat); err != nil {
+		if err := m.Add(target, y, lat); err != nil {
 			return Result{}, err
 		}
 		seen += int64(n)
@@ -51,4 +59,15 @@ func Evaluate(ctx context.Context, b compute.Backend, s *SAE, rows Rows, batch i
 		return Result{}, fmt.Errorf("sae: evaluate: the %d rows are all equal, so that no variance can be explained; take more rows", m.n)
 	}
 	return r, nil
+}
+
+// splitRows cuts rows of the given width into their first d values and the others.
+func splitRows(rows []float32, d, width int) (first, rest []float32) {
+	n := len(rows) / width
+	first, rest = make([]float32, 0, n*d), make([]float32, 0, n*(width-d))
+	for r := range n {
+		row := rows[r*width : (r+1)*width]
+		first, rest = append(first, row[:d]...), append(rest, row[d:]...)
+	}
+	return first, rest
 }

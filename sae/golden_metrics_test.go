@@ -72,7 +72,7 @@ func (c *goldenCase) runCoreMetrics(t *testing.T) {
 	c.equalVector(t, "consistent_activation", firings.Consistent())
 
 	wDec := c.f64(t, "W_dec")
-	g, err := MeasureGeometry(t.Context(), c.f64(t, "W_enc"), wDec, d, len(wDec)/d)
+	g, err := MeasureGeometry(t.Context(), c.f64(t, "W_enc"), wDec, len(wDec)/d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,6 +118,33 @@ func (m *Metrics) addRow(x, y, batchMean []float64) float64 {
 	return e
 }
 
+// Merge takes in the rows of other metrics of the same sizes, as if they had been added here.
+func (m *Metrics) Merge(other *Metrics) error {
+	if m.d != other.d || m.f != other.f {
+		return fmt.Errorf("sae: metrics: width %d and %d latents do not merge with width %d and %d latents", m.d, m.f, other.d, other.f)
+	}
+	if other.n == 0 {
+		return nil
+	}
+	if m.origin == nil {
+		m.origin = append([]float64{}, other.origin...)
+	}
+	for j, s := range other.sum {
+		shift := other.origin[j] - m.origin[j]
+		m.sum[j] += s + float64(other.n)*shift
+		m.sumSq += 2*shift*s + float64(other.n)*shift*shift
+	}
+	m.sumSq += other.sumSq
+	m.errSq, m.xSq, m.ySq, m.xy = m.errSq+other.errSq, m.xSq+other.xSq, m.ySq+other.ySq, m.xy+other.xy
+	m.cos, m.ratio, m.l1 = m.cos+other.cos, m.ratio+other.ratio, m.l1+other.l1
+	m.active, m.n, m.batch = m.active+other.active, m.n+other.n, m.batch+other.batch
+	m.legacyEV, m.legacyMSE = m.legacyEV+other.legacyEV, m.legacyMSE+other.legacyMSE
+	for i, c := range other.firings {
+		m.firings[i] += c
+	}
+	return nil
+}
+
 // Result are the measures of an SAE on a set of rows.
 type Result struct {
 	Rows       int64   `json:"rows"`

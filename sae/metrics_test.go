@@ -79,3 +79,80 @@ func TestEvaluateRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestMetricsMerge: rows in two metrics that are merged are the same rows in one, around a large mean too.
+func TestMetricsMerge(t *testing.T) {
+	const d, f, n = 5, 7, 60
+	x, y := normals(1, n*d), normals(2, n*d)
+	for i := range x {
+		x[i], y[i] = x[i]+100, y[i]+100
+	}
+	lat := newLatents(n, 2)
+	for r := range n {
+		lat.Index[2*r], lat.Value[2*r] = int32(r%f), float32(r%3)
+		lat.Index[2*r+1], lat.Value[2*r+1] = int32((r+1)%f), 1
+	}
+	whole, a, b := NewMetrics(d, f), NewMetrics(d, f), NewMetrics(d, f)
+	for at, m := range map[int]*Metrics{0: a, 20: b} {
+		size := 20
+		if at == 20 {
+			size = 40
+		}
+		if err := m.Add(x[at*d:(at+size)*d], y[at*d:(at+size)*d], lat.Slice(at, at+size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := whole.Add(x[at*d:(at+size)*d], y[at*d:(at+size)*d], lat.Slice(at, at+size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := NewMetrics(d, f)
+	for _, m := range []*Metrics{NewMetrics(d, f), a, b} {
+		if err := merged.Merge(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, want := merged.Result(), whole.Result()
+	for name, v := range map[string][2]float64{
+		"l0": {got.L0, want.L0}, "l1": {got.L1, want.L1}, "mse": {got.MSE, want.MSE}, "fvu": {got.FVU, want.FVU}, "cosine": {got.Cosine, want.Cosine},
+		"bias": {got.RelBias, want.RelBias}, "ratio": {got.L2Ratio, want.L2Ratio}, "dead": {float64(got.Dead), float64(want.Dead)},
+		"legacy": {got.ExplainedLegacy, want.ExplainedLegacy}, "legacy mse": {got.MSELegacy, want.MSELegacy}, "rows": {float64(got.Rows), float64(want.Rows)},
+	} {
+		near(t, name, v[0], v[1], 1e-10)
+	}
+	if err := merged.Merge(NewMetrics(d, f+1)); err == nil {
+		t.Error("metrics of another dictionary merge")
+	}
+}
+
+// TestEvaluateTranscoder: rows of a transcoder hold the target after the input, of another width.
+func TestEvaluateTranscoder(t *testing.T) {
+	const d, f, out, n = 6, 12, 4, 50
+	s := exchangeSAE(t, ArchTranscoder, d, f)
+	s.DOut, s.WDec, s.BDec = out, normals(3, f*out), normals(4, out)
+	x := normals(1, n*d)
+	lat, y, err := s.Reconstruct(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range y {
+		y[i] += float32(i%3) / 10
+	}
+	joint := make([]float32, n*(d+out))
+	joinRows(joint, [][]float32{x, y}, []int{d, out})
+	rows, err := NewMemoryRows(joint, d+out, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Evaluate(t.Context(), graphtest.Backend(t), s, rows, 16, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "mse", r.MSE, float64(0.01+0.04)/3*out, 0.05)
+	active := 0.0
+	for _, v := range lat.Value {
+		if v != 0 {
+			active++
+		}
+	}
+	near(t, "l0", r.L0, active/n, 1e-9)
+}
