@@ -19,11 +19,12 @@ const maxConfig = 1 << 20 // bytes of a foreign configuration file
 type foreign struct {
 	shapes map[string][]int
 	read   func(name string) ([]float32, error)
+	ints   func(name string) ([]int64, error) // nil: none are read
 	used   map[string]bool
 }
 
 func foreignSafetensors(f *safetensors.File) *foreign {
-	t := &foreign{shapes: map[string][]int{}, used: map[string]bool{}, read: f.Float32}
+	t := &foreign{shapes: map[string][]int{}, used: map[string]bool{}, read: f.Float32, ints: f.Int64}
 	for _, name := range f.Names() {
 		info, _ := f.Info(name)
 		t.shapes[name] = info.Shape
@@ -37,6 +38,7 @@ func foreignTorch(tensors map[string]*torchzip.Tensor) *foreign {
 		t.shapes[name] = tensor.Shape
 	}
 	t.read = func(name string) ([]float32, error) { return tensors[name].Float32s() }
+	t.ints = func(name string) ([]int64, error) { return tensors[name].Int64s() }
 	return t
 }
 
@@ -83,6 +85,31 @@ func (t *foreign) floats(name string, shape ...int) ([]float32, error) {
 		return nil, fmt.Errorf("element %d of tensor %s is %v: %w", i, name, v[i], ErrNonFinite)
 	}
 	return v, nil
+}
+
+// integer returns a tensor of one whole number.
+func (t *foreign) integer(name string) (int64, error) {
+	t.used[name] = true
+	v, err := t.ints(name)
+	if err != nil {
+		return 0, fmt.Errorf("tensor %s: %w", name, err)
+	}
+	if len(v) != 1 {
+		return 0, fmt.Errorf("tensor %s has shape %v, want one number", name, t.shapes[name])
+	}
+	return v[0], nil
+}
+
+// cube returns the three sizes of a tensor.
+func (t *foreign) cube(name string) (a, b, c int, err error) {
+	shape, ok := t.shapes[name]
+	if !ok {
+		return 0, 0, 0, fmt.Errorf("tensor %s is missing; the file has %s", name, t.names())
+	}
+	if len(shape) != 3 {
+		return 0, 0, 0, fmt.Errorf("tensor %s has shape %v, want three axes", name, shape)
+	}
+	return shape[0], shape[1], shape[2], nil
 }
 
 // transposed returns the transpose of the matrix called name, which is [rows, cols].

@@ -81,13 +81,11 @@ func fromOpenAI(root *torchzip.Dict) (*SAE, error) {
 	return s, t.rest("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
 }
 
-// crosscoder recognises the weights of a crosscoder, which an SAE cannot hold: W_enc [models, d, F] of
-// ckkissane/crosscoder-model-diff-replication and encoder.weight [layers, d, F] of science-of-finetuning.
+// crosscoder recognises the weights of a crosscoder of ckkissane/crosscoder-model-diff-replication, W_enc [models, d, F],
+// without its configuration.
 func (t *foreign) crosscoder() error {
-	for _, name := range []string{"W_enc", "encoder.weight"} {
-		if shape := t.shapes[name]; len(shape) == 3 {
-			return fmt.Errorf("%s has shape %v: a crosscoder of %d sites, which loupe reads as tensors only", name, shape, shape[0])
-		}
+	if shape := t.shapes["W_enc"]; len(shape) == 3 {
+		return fmt.Errorf("W_enc has shape %v: a crosscoder of %d sites; put its configuration beside it, as NAME_cfg.json for NAME.pt", shape, shape[0])
 	}
 	return nil
 }

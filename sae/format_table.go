@@ -14,6 +14,9 @@ const (
 	FormatDictionaryLearning = "dictionary_learning" // saprmarks/dictionary_learning: config.json and ae.pt
 	FormatGemmaScope         = "gemma_scope"         // params.npz; read only
 	FormatOpenAI             = "openai"              // openai/sparse_autoencoder: one .pt file
+	FormatCrosscoder         = "crosscoder"          // loupe's own: crosscoder.json and crosscoder.safetensors
+	FormatSoFCrosscoder      = "sof_crosscoder"      // science-of-finetuning's dictionary_learning: config.json and model.safetensors, or a .pt file
+	FormatKissaneCrosscoder  = "kissane_crosscoder"  // ckkissane/crosscoder-model-diff-replication: cfg.json and cc_weights.pt
 )
 
 // Format describes one of the formats.
@@ -32,16 +35,23 @@ type format struct {
 	read   func(path string) (*SAE, error)
 	// write writes the SAE and returns what changed in its form, in sentences. Nil: read only.
 	write func(s *SAE, path string) ([]string, error)
+
+	// match tells, in place of files and suffix, whether a folder or file is of the format. Nil: files and suffix do.
+	match func(path string, folder bool) bool
+	// readCoder and writeCoder are those of formats that hold no SAE of one site.
+	readCoder  func(path string) (Coder, error)
+	writeCoder func(c Coder, path string) ([]string, error)
 }
 
 // formats is the table; the first that matches a path is its format.
 func formats() []format {
 	return []format{
-		{FormatSAELens, []string{configFile, weightsFile}, "", Load, writeSAELens},
-		{FormatSparsify, []string{configFile, sparsifyWeights}, "", readSparsify, writeSparsify},
-		{FormatDictionaryLearning, []string{dictionaryConfig, dictionaryWeights}, "", readDictionaryLearning, writeDictionaryLearning},
-		{FormatGemmaScope, []string{gemmaScopeWeights}, ".npz", readGemmaScope, nil},
-		{FormatOpenAI, nil, ".pt", readOpenAI, writeOpenAI},
+		crosscoderFormatRow(), sofFormatRow(), kissaneFormatRow(),
+		{name: FormatSAELens, files: []string{configFile, weightsFile}, read: Load, write: writeSAELens},
+		{name: FormatSparsify, files: []string{configFile, sparsifyWeights}, read: readSparsify, write: writeSparsify},
+		{name: FormatDictionaryLearning, files: []string{dictionaryConfig, dictionaryWeights}, read: readDictionaryLearning, write: writeDictionaryLearning},
+		{name: FormatGemmaScope, files: []string{gemmaScopeWeights}, suffix: ".npz", read: readGemmaScope},
+		{name: FormatOpenAI, suffix: ".pt", read: readOpenAI, write: writeOpenAI},
 	}
 }
 
@@ -49,13 +59,16 @@ func formats() []format {
 func Formats() []Format {
 	var out []Format
 	for _, f := range formats() {
-		out = append(out, Format{f.name, f.files, f.suffix, f.write != nil})
+		out = append(out, Format{f.name, f.files, f.suffix, f.write != nil || f.writeCoder != nil})
 	}
 	return out
 }
 
 // is tells whether path, a folder or a file, is of the format.
 func (f format) is(path string, folder bool) bool {
+	if f.match != nil {
+		return f.match(path, folder)
+	}
 	if !folder {
 		return f.suffix != "" && strings.HasSuffix(path, f.suffix)
 	}
@@ -104,7 +117,7 @@ func otherFormat(path string) string {
 	for file, what := range map[string]string{
 		"hyperparams.json":  "an SAE of Llama Scope, which loupe does not read; convert it to SAELens's format with sae-lens",
 		"trainer_0":         "several SAEs of dictionary_learning; name one of the folders trainer_N",
-		"model.safetensors": "a model or a crosscoder, which loupe reads as tensors only",
+		"model.safetensors": "a model",
 		"state.pt":          "a training run of sparsify; name the folder of one hookpoint in it",
 	} {
 		if _, err := os.Stat(filepath.Join(path, file)); err == nil {
@@ -114,12 +127,15 @@ func otherFormat(path string) string {
 	return ""
 }
 
-// Read reads the SAE at path in any of the [Formats] and returns the format's name. Its Encode and Decode give what the
+// Read reads the SAE at path in any of the [Formats] but those of several sites (see [ReadCoder]) and returns the format's name. Its Encode and Decode give what the
 // tool of the format gives.
 func Read(path string) (*SAE, string, error) {
 	f, err := detect(path)
 	if err != nil {
 		return nil, "", err
+	}
+	if f.read == nil {
+		return nil, f.name, fmt.Errorf("sae: %s is of format %s, whose coders read several sites; this needs an SAE of one", path, f.name)
 	}
 	s, err := f.read(path)
 	return s, f.name, err

@@ -170,11 +170,7 @@ type Result struct {
 
 // Result returns the measures so far. Over no rows, or rows without variance, the ratios are NaN.
 func (m *Metrics) Result() Result {
-	n := float64(m.n)
-	variance := m.sumSq
-	for _, s := range m.sum {
-		variance -= s * s / n
-	}
+	n, variance := float64(m.n), m.variance()
 	r := Result{
 		Rows: m.n, L0: float64(m.active) / n, L1: m.l1 / n,
 		MSE: m.errSq / n, MSEPerDim: m.errSq / n / float64(m.d),
@@ -192,6 +188,15 @@ func (m *Metrics) Result() Result {
 	r.AliveShare = 1 - float64(r.Dead)/float64(m.f)
 	r.Histogram = histogram(r.Density)
 	return r
+}
+
+// variance is the sum over rows of |x - E x|^2.
+func (m *Metrics) variance() float64 {
+	v := m.sumSq
+	for _, s := range m.sum {
+		v -= s * s / float64(m.n)
+	}
+	return v
 }
 
 // DensityHistogram counts latents by the log10 of their density, in half decades from 1e-7 (or less) to 1. Latents that

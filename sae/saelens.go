@@ -182,9 +182,6 @@ func (s *SAE) Save(dir string, density []float64) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	if density != nil && len(density) != s.DSAE {
-		return fmt.Errorf("sae: save %s: %d densities for %d latents", dir, len(density), s.DSAE)
-	}
 	if err := s.save(dir, density); err != nil {
 		return fmt.Errorf("sae: save %s: %w", dir, err)
 	}
@@ -206,15 +203,8 @@ func (s *SAE) save(dir string, density []float64) error {
 	if err := safetensors.Write(filepath.Join(dir, weightsFile), weights, nil); err != nil {
 		return err
 	}
-	if density != nil {
-		logs := make([]float32, len(density))
-		for i, v := range density {
-			logs[i] = float32(math.Log10(v + logDensityFloor))
-		}
-		err := safetensors.Write(filepath.Join(dir, sparsityFile), []safetensors.Tensor{safetensors.F32("sparsity", []int{s.DSAE}, logs)}, nil)
-		if err != nil {
-			return err
-		}
+	if err := saveDensity(dir, density, s.DSAE); err != nil {
+		return err
 	}
 	meta := maps.Clone(s.Metadata)
 	if meta == nil {
@@ -236,4 +226,19 @@ func (s *SAE) save(dir string, density []float64) error {
 	}
 	// cfg.json comes last: a folder that has it is whole.
 	return writeJSON(filepath.Join(dir, configFile), cfg)
+}
+
+// saveDensity writes log10 of the densities of f latents, if there are any.
+func saveDensity(dir string, density []float64, f int) error {
+	if density == nil {
+		return nil
+	}
+	if len(density) != f {
+		return fmt.Errorf("%d densities for %d latents", len(density), f)
+	}
+	logs := make([]float32, f)
+	for i, v := range density {
+		logs[i] = float32(math.Log10(v + logDensityFloor))
+	}
+	return safetensors.Write(filepath.Join(dir, sparsityFile), []safetensors.Tensor{safetensors.F32("sparsity", []int{f}, logs)}, nil)
 }
