@@ -60,14 +60,14 @@ func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, b
 		}
 		x, y := part, part
 		if sh.Target {
-			x, y = columns(part, width, 0, in), columns(part, width, in, width)
+			x, y = takeColumns(part, width, 0, in), takeColumns(part, width, in, width)
 		}
 		lat, got, err := run.reconstruct(ctx, x)
 		if err != nil {
 			return CoderResult{}, err
 		}
 		for i, m := range metrics {
-			if err := m.Add(columns(y, out, i*sh.DOut, (i+1)*sh.DOut), columns(got, out, i*sh.DOut, (i+1)*sh.DOut), lat); err != nil {
+			if err := m.Add(takeColumns(y, out, i*sh.DOut, (i+1)*sh.DOut), takeColumns(got, out, i*sh.DOut, (i+1)*sh.DOut), lat); err != nil {
 				return CoderResult{}, err
 			}
 		}
@@ -79,8 +79,8 @@ func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, b
 	return sumSites(metrics)
 }
 
-// columns returns columns lo to hi of the rows of x, [n, width].
-func columns(x []float32, width, lo, hi int) []float32 {
+// takeColumns returns columns lo to hi of the rows of x, [n, width].
+func takeColumns(x []float32, width, lo, hi int) []float32 {
 	if lo == 0 && hi == width {
 		return x
 	}
