@@ -15,7 +15,8 @@ import (
 	"loupe/internal/safetensors"
 )
 
-// A checkpoint is a folder with state.safetensors (weights, both moments, rows since each latent fired) and state.json
+// A checkpoint is a folder with state.safetensors (weights, both moments, rows since each latent fired
+// and rows seen when it was resampled) and state.json
 // (everything else, and the digest of the former). Nothing in training is random after the start, so there is no random
 // state to keep.
 const (
@@ -37,7 +38,7 @@ type trainerState struct {
 	Digest    string         `json:"state_sha256"`
 }
 
-const stateFormat = 3
+const stateFormat = 4
 
 // WriteCheckpoint writes the trainer's whole state and the data's cursor into dir, an existing empty folder. The caller
 // makes the folder appear under its final name when it is whole, as [loupe/internal/run.Dir.SaveCheckpoint] does.
@@ -62,7 +63,9 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 }
 
 func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
-	out := []safetensors.Tensor{safetensors.I64("silent", []int{t.cfg.latents()}, t.silent)}
+	out := []safetensors.Tensor{
+		safetensors.I64("silent", []int{t.cfg.latents()}, t.silent), safetensors.I64("born", []int{t.cfg.latents()}, t.born),
+	}
 	for i, w := range []weights{p.w, p.m, p.v} {
 		for j, info := range layout(t.cfg) {
 			out = append(out, safetensors.F32(momentNames[i]+info.name, info.shape, w.slices()[j]))
@@ -133,12 +136,14 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 			copy(w.slices()[j], values)
 		}
 	}
-	silent, err := f.Int64("silent")
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(silent) != s.Config.latents() {
-		return nil, nil, fmt.Errorf("silent has %d values, want %d", len(silent), s.Config.latents())
+	var counts [2][]int64
+	for i, name := range []string{"silent", "born"} {
+		if counts[i], err = f.Int64(name); err != nil {
+			return nil, nil, err
+		}
+		if len(counts[i]) != s.Config.latents() {
+			return nil, nil, fmt.Errorf("%s has %d values, want %d", name, len(counts[i]), s.Config.latents())
+		}
 	}
 	t := &Trainer{
 		cfg: s.Config, step: s.Step, scales: s.Scales, outScales: s.OutScales, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
@@ -146,7 +151,8 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	if err := t.open(b, p); err != nil {
 		return nil, nil, err
 	}
-	copy(t.silent, silent)
+	copy(t.silent, counts[0])
+	copy(t.born, counts[1])
 	return t, s.Cursor, nil
 }
 

@@ -49,10 +49,11 @@ type Config struct {
 	AdamEps  float64 `json:"adam_eps" doc:"Adam: added to the root of the second moment"`
 	Clip     float64 `json:"clip" doc:"largest L2 norm of the whole gradient; 0: no limit"`
 
-	Loss       string  `json:"loss" enum:"fvu,mse" doc:"fvu: error over the batch's variance (OpenAI); mse: error summed over d (SAELens)"`
-	AuxK       int     `json:"aux_k" doc:"dead latents per row in AuxK; 0: the power of two nearest to d_in / 2"`
-	AuxCoef    float64 `json:"aux_coef" doc:"weight of AuxK; 0 turns it off"`
-	DeadTokens int64   `json:"dead_tokens" doc:"a latent silent for so many rows is dead"`
+	Loss           string  `json:"loss" enum:"fvu,mse" doc:"fvu: error over the batch's variance (OpenAI); mse: error summed over d (SAELens)"`
+	AuxK           int     `json:"aux_k" doc:"dead latents per row in AuxK; 0: the power of two nearest to d_in / 2"`
+	AuxCoef        float64 `json:"aux_coef" doc:"weight of AuxK; 0 turns it off"`
+	DeadTokens     int64   `json:"dead_tokens" doc:"a latent silent for so many rows is dead; 0: 10M or, if that is less, a tenth of tokens"`
+	ResampleTokens int64   `json:"resample_tokens" doc:"rows after which, again and again, dead latents are resampled towards badly reconstructed rows; 0: never"`
 
 	SparsityCoef   float64          `json:"sparsity_coef" doc:"weight of the sparsity term of standard, gated and jumprelu"`
 	SparsityWarmup float64          `json:"sparsity_warmup" doc:"share of the steps, the first ones, with a rising sparsity_coef"`
@@ -101,7 +102,8 @@ type PursuitConfig struct {
 }
 
 // DefaultConfig returns the values of OpenAI's TopK recipe (arXiv:2406.04093 and its code): unit decoder rows, tied
-// encoder, b_dec at the geometric median, AuxK with coefficient 1/32, dead after 10M tokens, Adam with eps 6.25e-10.
+// encoder, b_dec at the geometric median, AuxK with coefficient 1/32, dead after 10M tokens (a tenth of shorter runs, in
+// which nothing would ever be dead otherwise), Adam with eps 6.25e-10.
 // The learning rate follows dictionary_learning's rule, its warm-up and decay are shares of the run, and the batch is
 // a CPU's (the paper's is 131,072). The caller sets Tokens and either DSAE or Expansion.
 func DefaultConfig() Config {
@@ -109,7 +111,7 @@ func DefaultConfig() Config {
 		Arch: ArchTopK, Expansion: 16, K: 32,
 		Tokens: 100_000_000, Batch: 4096,
 		Warmup: 0.05, Decay: 0.2, Beta1: 0.9, Beta2: 0.999, AdamEps: 6.25e-10, Clip: 1,
-		Loss: LossFVU, AuxCoef: 1.0 / 32, DeadTokens: 10_000_000,
+		Loss: LossFVU, AuxCoef: 1.0 / 32,
 		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
@@ -139,6 +141,9 @@ func (c Config) Resolve(width int) (Config, error) {
 	c = c.resolveArch()
 	if c.LR == 0 && c.DSAE > 0 && c.Batch > 0 && c.Tokens > 0 {
 		c.LR = c.defaultRate()
+	}
+	if c.DeadTokens == 0 {
+		c.DeadTokens = max(1, min(10_000_000, c.Tokens/10))
 	}
 	if c.AuxK == 0 {
 		c.AuxK = min(nearestPowerOfTwo(c.DIn/2), c.DSAE)
@@ -190,6 +195,8 @@ func (c Config) Validate() error {
 		return bad("aux_coef", c.AuxCoef, "between 0 (off) and 1e6")
 	case c.DeadTokens < 1:
 		return bad("dead_tokens", c.DeadTokens, "at least 1")
+	case c.ResampleTokens < 0 || c.ResampleTokens > 0 && c.crossLayer():
+		return bad("resample_tokens", c.ResampleTokens, "0 (never) or more, and 0 for cross-layer transcoders")
 	case c.InitRows < 1:
 		return bad("init_rows", c.InitRows, "at least 1")
 	case c.CheckpointTokens < 1:

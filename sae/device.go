@@ -51,6 +51,11 @@ func (e *device) release() {
 	e.state = nil
 }
 
+func (e *device) replace(p params) error {
+	e.load(p)
+	return nil
+}
+
 func (e *device) close() {
 	e.release()
 	for _, x := range []*Exec{e.plain, e.aux} {
@@ -124,6 +129,7 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 		}
 		out.siteMSE, out.siteVar = take(sites, n), take(sites, n)
 		out.least = take(e.cfg.selections(), 1)
+		out.rowSSE = take(n, 1)
 	})
 	if err == nil {
 		err = tensors.ConstFlatData(fired, func(s []float32) {

@@ -37,6 +37,7 @@ type stepOutput struct {
 	siteVar   []float64 // variance of each site
 	l0        float64   // mean number of active latents
 	gradNorm  float64   // before clipping
+	rowSSE    []float64 // [B], squared error of each row; valid until the next step
 	fired     []bool    // [F]; valid until the next step
 }
 
@@ -45,6 +46,8 @@ type engine interface {
 	step(in stepInput) (stepOutput, error)
 	// snapshot returns the parameters; the caller must not change them and they are valid until the next step.
 	snapshot() (params, error)
+	// replace sets the parameters.
+	replace(p params) error
 	close()
 }
 

@@ -30,6 +30,7 @@ type hybrid struct {
 	grad   weights
 	active []bool // latents with an entry in this step
 	fired  []bool
+	rowSSE []float64 // squared error of each row
 	list   entries
 	rowSum *chunkSums // [d] per chunk of rows or latents
 	scalar *chunkSums // a few numbers per chunk
@@ -42,7 +43,7 @@ func newHybrid(b compute.Backend, cfg Config, p params) (*hybrid, error) {
 		p:    params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()},
 		act:  newLatents(n, cfg.K),
 		gAct: make([]float32, n*cfg.K), levels: cfg.levels(),
-		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f),
+		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f), rowSSE: make([]float64, n),
 		rowSum: newChunkSums(max(n, f), d), scalar: newChunkSums(max(n, f), 4),
 	}
 	h.err = make([]float32, (len(h.levels)+1)*n*d)
@@ -81,6 +82,11 @@ func (h *hybrid) close() {
 	}
 }
 
+func (h *hybrid) replace(p params) error {
+	h.p = params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()}
+	return h.publish()
+}
+
 func (h *hybrid) snapshot() (params, error) { return h.p, nil }
 
 // publish writes the encoder's weights into the tensors that the backend reads.
@@ -100,7 +106,7 @@ func (h *hybrid) publish() error {
 
 func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	n := h.cfg.Batch
-	out := stepOutput{fired: h.fired}
+	out := stepOutput{fired: h.fired, rowSSE: h.rowSSE}
 	err := tensors.MutableFlatData(h.xc, func(xc []float32) {
 		out.variance = h.centre(xc, in.x)
 		h.centred = xc
@@ -266,7 +272,8 @@ func (h *hybrid) forward(main float64) (sse, all, active float64) {
 				}
 				acc[0] += squaredNorm(e)
 			}
-			acc[2] += squaredNorm(h.residual(r))
+			h.rowSSE[r] = squaredNorm(h.residual(r))
+			acc[2] += h.rowSSE[r]
 			for l := len(h.levels) - 1; l >= 0; l-- {
 				e := h.errAt(l, r)
 				scaleBy(e, float32(2*main))

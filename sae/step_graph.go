@@ -24,7 +24,7 @@ const (
 	statVariance
 	statActive
 	statGradNorm
-	numStats // then, site by site, squared errors and variances, and the least active score of each selection
+	numStats // then, site by site, squared errors and variances, the least active score of each selection, the squared error of each row
 )
 
 // The places of the run-time numbers of a step.
@@ -143,6 +143,7 @@ func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *No
 		siteSums(in.cfg, ReduceSum(Square(out.e), 0)),
 		siteSums(in.cfg, ReduceSum(Square(Sub(in.y, ReduceAndKeep(in.y, ReduceMean, 0))), 0)),
 		orZero(out.least, Zeros(in.x.Graph(), shapes.Make(in.x.DType(), in.cfg.selections()))),
+		ReduceSum(Square(out.e), 1),
 	}, 0)
 	return grads, stats, more, out.fired
 }

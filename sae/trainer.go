@@ -9,19 +9,20 @@ import (
 // StepStats is what one training step reports. Losses are of the batch before the step; MSE is in the units of the
 // activations.
 type StepStats struct {
-	Step     int64     `json:"step"`               // from 1
-	Tokens   int64     `json:"tokens"`             // rows seen so far
-	Loss     float64   `json:"loss"`               // what is minimised
-	AuxLoss  float64   `json:"aux_loss"`           // AuxK's part of Loss
-	Sparsity float64   `json:"sparsity_loss"`      // the sparsity term's part of Loss
-	Coef     float64   `json:"sparsity_coef"`      // weight of the sparsity term
-	MSE      float64   `json:"mse"`                // mean over rows of the squared error summed over d
-	FVU      float64   `json:"fvu"`                // squared error over the variance of the batch, in the units of the scaled activations
-	SiteFVU  []float64 `json:"site_fvu,omitempty"` // of each site of the output, where there are several
-	L0       float64   `json:"l0"`                 // mean number of latents above zero
-	Dead     int       `json:"dead"`               // latents silent for dead_tokens rows or more, after the step
-	GradNorm float64   `json:"grad_norm"`          // before clipping
-	LR       float64   `json:"lr"`
+	Step      int64     `json:"step"`               // from 1
+	Tokens    int64     `json:"tokens"`             // rows seen so far
+	Loss      float64   `json:"loss"`               // what is minimised
+	AuxLoss   float64   `json:"aux_loss"`           // AuxK's part of Loss
+	Sparsity  float64   `json:"sparsity_loss"`      // the sparsity term's part of Loss
+	Coef      float64   `json:"sparsity_coef"`      // weight of the sparsity term
+	MSE       float64   `json:"mse"`                // mean over rows of the squared error summed over d
+	FVU       float64   `json:"fvu"`                // squared error over the variance of the batch, in the units of the scaled activations
+	SiteFVU   []float64 `json:"site_fvu,omitempty"` // of each site of the output, where there are several
+	L0        float64   `json:"l0"`                 // mean number of latents above zero
+	Dead      int       `json:"dead"`               // latents silent for dead_tokens rows or more, after the step and before resampling
+	Resampled int       `json:"resampled"`          // latents that the step gave a new start
+	GradNorm  float64   `json:"grad_norm"`          // before clipping
+	LR        float64   `json:"lr"`
 }
 
 // Trainer learns one SAE from batches of activations. It is not safe for concurrent use. Close frees its memory on the
@@ -35,6 +36,7 @@ type Trainer struct {
 	step      int64     // steps done
 	control   controller
 	silent    []int64 // rows since each latent last fired
+	born      []int64 // rows seen when each latent was last resampled
 	scaled    []float32
 	target    []float32 // of a transcoder, scaled
 	dead      []int32
@@ -85,7 +87,7 @@ func (t *Trainer) open(b compute.Backend, p params) error {
 	if t.eng, err = newEngine(b, t.cfg.Engine, t.cfg, p); err != nil {
 		return err
 	}
-	t.silent = make([]int64, t.cfg.latents())
+	t.silent, t.born = make([]int64, t.cfg.latents()), make([]int64, t.cfg.latents())
 	t.scaled = make([]float32, t.cfg.Batch*t.cfg.inWidth())
 	if t.cfg.transcodes() {
 		t.target = make([]float32, t.cfg.Batch*t.cfg.width())
@@ -157,10 +159,14 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 		}
 	}
 	t.step = next
+	resampled, err := t.resample(out.rowSSE)
+	if err != nil {
+		return StepStats{}, fmt.Errorf("sae: step %d: resample dead latents: %w", next, err)
+	}
 	stats := StepStats{
 		Step: t.step, Tokens: t.Tokens(),
 		Loss: out.loss, AuxLoss: out.aux, Sparsity: out.sparsity, Coef: coef, FVU: out.mse * inverse(out.variance),
-		L0: out.l0, Dead: dead, GradNorm: out.gradNorm, LR: rate,
+		L0: out.l0, Dead: dead, Resampled: resampled, GradNorm: out.gradNorm, LR: rate,
 	}
 	if len(t.outScales) == 1 {
 		stats.MSE = out.mse / (t.outScales[0] * t.outScales[0])
