@@ -26,7 +26,8 @@ const (
 )
 
 // DeadCauses judges the latents that have been silent for DeadTokens rows, on up to 512 rows of the last batch. It reads
-// the weights back from the device: call it every so many steps. Before the first step it is zero.
+// the weights back from the device: call it every so many steps. Before the first step it is zero. The latents of a
+// cross-layer transcoder are told apart by NeverFired and Silent alone.
 func (t *Trainer) DeadCauses() (DeadCauses, error) {
 	var out DeadCauses
 	if t.step == 0 {
@@ -41,13 +42,10 @@ func (t *Trainer) DeadCauses() (DeadCauses, error) {
 	rows := t.seenRows(p.w)
 	mean, gamma := rowMean(rows, t.cfg.inWidth())
 	out.Gamma = gamma
-	judge := newDeadJudge(t.cfg, p.w, mean)
 	causes := make([]int, len(dead))
-	parallel(len(dead), func(_, _, lo, hi int) {
-		for j := lo; j < hi; j++ {
-			causes[j] = judge.cause(int(dead[j]), rows)
-		}
-	})
+	if !t.cfg.crossLayer() {
+		t.judge(p.w, dead, rows, mean, causes)
+	}
 	for j, c := range causes {
 		switch c {
 		case causeNorm:
@@ -65,6 +63,16 @@ func (t *Trainer) DeadCauses() (DeadCauses, error) {
 		}
 	}
 	return out, nil
+}
+
+// judge writes the cause of each dead latent.
+func (t *Trainer) judge(w weights, dead []int32, rows, mean []float32, causes []int) {
+	judge := newDeadJudge(t.cfg, w, mean)
+	parallel(len(dead), func(_, _, lo, hi int) {
+		for j := lo; j < hi; j++ {
+			causes[j] = judge.cause(int(dead[j]), rows)
+		}
+	})
 }
 
 // seenRows returns what the encoder product sees of the last batch's first rows.

@@ -23,6 +23,25 @@ type StepStats struct {
 	Resampled int       `json:"resampled"`          // latents that the step gave a new start
 	GradNorm  float64   `json:"grad_norm"`          // before clipping
 	LR        float64   `json:"lr"`
+
+	// Causes says why latents are dead, in every hundredth part of the run and while there are any; else nil.
+	Causes *DeadCauses `json:"dead_causes,omitempty"`
+}
+
+// Metrics returns the report as named numbers, for a metrics file. Those that a step has not are left out.
+func (s StepStats) Metrics() map[string]float64 {
+	m := map[string]float64{
+		"loss": s.Loss, "aux_loss": s.AuxLoss, "sparsity_loss": s.Sparsity, "sparsity_coef": s.Coef, "mse": s.MSE, "fvu": s.FVU, "l0": s.L0,
+		"dead": float64(s.Dead), "resampled": float64(s.Resampled), "grad_norm": s.GradNorm, "lr": s.LR,
+	}
+	for i, v := range s.SiteFVU {
+		m[fmt.Sprintf("fvu_site_%d", i)] = v
+	}
+	if c := s.Causes; c != nil {
+		m["dead_norm"], m["dead_threshold"], m["dead_outlier_mean"] = float64(c.Norm), float64(c.Threshold), float64(c.OutlierMean)
+		m["dead_never_fired"], m["dead_silent"], m["gamma"] = float64(c.NeverFired), float64(c.Silent), c.Gamma
+	}
+	return m
 }
 
 // Trainer learns one SAE from batches of activations. It is not safe for concurrent use. Close frees its memory on the
@@ -159,6 +178,14 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 		}
 	}
 	t.step = next
+	var causes *DeadCauses
+	if dead > 0 && next%((t.cfg.Steps()+99)/100) == 0 {
+		c, err := t.DeadCauses()
+		if err != nil {
+			return StepStats{}, fmt.Errorf("sae: step %d: look at dead latents: %w", next, err)
+		}
+		causes = &c
+	}
 	resampled, err := t.resample(out.rowSSE)
 	if err != nil {
 		return StepStats{}, fmt.Errorf("sae: step %d: resample dead latents: %w", next, err)
@@ -166,7 +193,7 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	stats := StepStats{
 		Step: t.step, Tokens: t.Tokens(),
 		Loss: out.loss, AuxLoss: out.aux, Sparsity: out.sparsity, Coef: coef, FVU: out.mse * inverse(out.variance),
-		L0: out.l0, Dead: dead, Resampled: resampled, GradNorm: out.gradNorm, LR: rate,
+		L0: out.l0, Dead: dead, Resampled: resampled, GradNorm: out.gradNorm, LR: rate, Causes: causes,
 	}
 	if len(t.outScales) == 1 {
 		stats.MSE = out.mse / (t.outScales[0] * t.outScales[0])

@@ -164,10 +164,7 @@ func (a *app) trainIn(ctx context.Context, b compute.Backend, dir *rundir.Dir, s
 		Save: dir.SaveCheckpoint, SaveInterrupted: dir.SaveInterrupted,
 		OnStep: func(s sae.StepStats) error {
 			bar.Add(int64(cfg.Batch))
-			return dir.Metrics(s.Step, map[string]float64{
-				"loss": s.Loss, "aux_loss": s.AuxLoss, "mse": s.MSE, "fvu": s.FVU, "l0": s.L0,
-				"dead": float64(s.Dead), "grad_norm": s.GradNorm, "lr": s.LR,
-			})
+			return dir.Metrics(s.Step, s.Metrics())
 		},
 	})
 	bar.Done()
