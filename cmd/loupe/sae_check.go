@@ -6,11 +6,13 @@ import (
 	"math"
 	"text/tabwriter"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
 	"loupe/internal/safetensors"
 	"loupe/probe/store"
 	"loupe/sae"
+	"loupe/sae/evaluate"
 )
 
 // parity is a certificate: what an SAE computes beside what a golden file says.
@@ -72,15 +74,11 @@ func newSAECheckCmd(a *app) *cobra.Command {
 				}
 			}
 			if storeDir != "" {
-				samples, err := identitySamples(cmd.Context(), s, storeDir, site, rows)
+				id, err := identifyOn(cmd.Context(), b, args[0], s, storeDir, site, rows)
 				if err != nil {
 					return err
 				}
-				id, err := sae.Identify(cmd.Context(), b, s, samples)
-				if err != nil {
-					return err
-				}
-				cert.Identity, cert.OK = &id, id.OK
+				cert.Identity, cert.OK = &id.IdentityReport, id.OK
 			}
 			for _, c := range cert.Comparisons {
 				cert.OK = cert.OK && c.OK
@@ -168,92 +166,28 @@ func compareGolden(ctx context.Context, run *sae.Runner, s *sae.SAE, file string
 	return []parityComparison{one, two}, err
 }
 
-// identitySamples takes rows of the SAE's site and of the store's other sites of its width.
-func identitySamples(ctx context.Context, s *sae.SAE, dir, site string, rows int64) ([]sae.Sample, error) {
+// identifyOn tests whether an SAE belongs to a store.
+func identifyOn(ctx context.Context, b compute.Backend, name string, s *sae.SAE, dir, site string, rows int64) (evaluate.Identity, error) {
 	st, err := store.Open(dir, store.OpenOptions{})
 	if err != nil {
-		return nil, err
+		return evaluate.Identity{}, err
 	}
 	defer st.Close()
-	if site == "" {
-		name, ok := s.Metadata["hook_name"].(string)
-		if !ok {
-			return nil, usagef("the SAE does not say which site it is for; give --site")
-		}
-		site = name
-	}
-	if _, err := st.Site(site); err != nil {
-		return nil, err
-	}
-	names := []string{site}
-	for _, other := range st.Manifest().Sites {
-		if other.Name != site && other.Per == store.Token && other.Dim() == s.DIn && !s.Transcoder() {
-			names = append(names, other.Name)
-		}
-	}
-	out, _ := s.Metadata["hook_name_out"].(string)
-	var samples []sae.Sample
-	for _, name := range names {
-		sample := sae.Sample{Site: name}
-		var index []int64
-		if sample.X, index, err = siteRows(ctx, st, name, store.Select{ExcludeSpecial: true}, s.DIn, rows); err != nil {
-			return nil, err
-		}
-		if s.Transcoder() {
-			info, err := st.Site(out)
-			if err != nil {
-				return nil, fmt.Errorf("the transcoder's output: %w; capture hook_name_out %q too", err, out)
-			}
-			if info.Dim() != s.Width() {
-				return nil, fmt.Errorf("the transcoder has d_out %d, but %s of the store has %d dimensions", s.Width(), out, info.Dim())
-			}
-			sample.Y = make([]float32, len(index)*s.Width())
-			if err := st.Gather(sample.Y, out, index); err != nil {
-				return nil, err
-			}
-		}
-		samples = append(samples, sample)
-	}
-	special, err := specialRows(st, site, s.DIn, rows)
-	samples[0].Special = special
-	return samples, err
-}
-
-// siteRows returns at most limit rows of a site, a fixed random choice, and their numbers.
-func siteRows(ctx context.Context, st *store.Store, site string, sel store.Select, d int, limit int64) ([]float32, []int64, error) {
-	src, err := sae.NewStoreSource(ctx, st, []string{site}, sel, 0x1de)
+	d, err := evaluate.New(b, name, name, s)
 	if err != nil {
-		return nil, nil, err
+		return evaluate.Identity{}, err
 	}
-	if width := src.Sites()[0].Width; width != d {
-		return nil, nil, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", d, site, width)
+	defer d.Close()
+	if site != "" {
+		d.Sites = []string{site}
 	}
-	index := make([]int64, min(limit, src.Count()))
-	x := make([]float32, len(index)*d)
-	return x, index, src.Batch(index, [][]float32{x})
-}
-
-// specialRows returns rows of special tokens among the store's first rows, about limit at most.
-func specialRows(st *store.Store, site string, d int, limit int64) ([]float32, error) {
-	first := make([]int64, min(st.Rows(), 20*limit))
-	for i := range first {
-		first[i] = int64(i)
+	if len(d.Sites) == 0 {
+		return evaluate.Identity{}, usagef("the SAE does not say which site it is for; give --site")
 	}
-	tokens, err := st.TokenRows(first)
-	if err != nil {
-		return nil, err
+	if s.Transcoder() && !d.Transcoder() {
+		return evaluate.Identity{}, usagef("the transcoder does not say which site it writes; its cfg.json needs hook_name_out")
 	}
-	var index []int64
-	for i, row := range tokens {
-		if row.Special && int64(len(index)) < limit {
-			index = append(index, first[i])
-		}
-	}
-	x := make([]float32, len(index)*d)
-	if len(index) == 0 {
-		return nil, nil
-	}
-	return x, st.Gather(x, site, index)
+	return evaluate.Identify(ctx, b, d, st, rows)
 }
 
 func (a *app) printParity(c parity) error {

@@ -80,6 +80,9 @@ func readSAE(ctx context.Context, ref string) (*sae.SAE, string, error) {
 	return sae.Read(path)
 }
 
+// isRemote tells whether a reference is one of the model hub.
+func isRemote(ref string) bool { return strings.HasPrefix(ref, "hf:") }
+
 // resolveSAE returns the folder or file of an SAE: a path as it is, or hf:org/name[@rev]/folder from the hub's cache,
 // or else from the hub. Only the files of the SAE's format are fetched.
 func resolveSAE(ctx context.Context, ref string) (string, error) {

@@ -2,61 +2,264 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
+	"loupe/internal/atomicfile"
 	"loupe/probe/store"
 	"loupe/sae"
+	"loupe/sae/evaluate"
 )
 
+// saeEval are the flags of `loupe sae eval`.
+type saeEval struct {
+	config   evaluate.Config
+	suites   []string
+	site     []string
+	target   []string
+	special  bool
+	identity int64
+	out      string
+}
+
 func newSAEEvalCmd(a *app) *cobra.Command {
-	var site, split string
-	var tokens int64
-	var special bool
+	e := saeEval{config: evaluate.DefaultConfig()}
 	cmd := &cobra.Command{
-		Use:   "eval SAE STORE",
-		Short: "Measure how well a sparse autoencoder reconstructs a store's activations",
-		Long: "Measure a sparse autoencoder (a folder in SAELens's format) on rows of a store, chosen at random by a fixed seed.\n" +
-			"The site is the one that the SAE names, unless --site says otherwise.",
-		Args: exactArgs(2),
+		Use:   "eval SAE... STORE",
+		Short: "Measure sparse autoencoders on a store, beside their controls",
+		Long: "Measure sparse autoencoders and transcoders on rows of a store, chosen at random by a fixed seed, beside their controls:\n" +
+			"random directions of equal L0 and as many principal components (for transcoders, the linear map of that rank).\n\n" +
+			"Several may be given. NAME=PATTERN makes one method of all that match, its seeds, whose values are joined to a mean with an\n" +
+			"interval; methods are ranked, and what lies within the noise is a tie. A run folder stands for the SAEs in its weights\n" +
+			"folder. The site is the one that an SAE names, unless --site says otherwise. The result is printed and written to\n" +
+			"eval.json in each SAE's folder, or to --out.\n\n" + saeRef + "\n\n" + suiteHelp(),
+		Example: "  loupe sae eval runs/minilm-l4-1a2b3c4d stores/minilm\n" +
+			"  loupe sae eval topk='runs/topk-*' jumprelu='runs/jumprelu-*' stores/minilm --split held-out --suite all",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usagef("an SAE and a store are needed; usage: %s", cmd.UseLine())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if tokens < 1 {
-				return usagef("--tokens is %d; it must be at least 1", tokens)
-			}
-			s, err := sae.Load(args[0])
-			if err != nil {
-				return err
-			}
-			if site == "" {
-				name, ok := s.Metadata["hook_name"].(string)
-				if !ok {
-					return usagef("%s does not say which site it is for; give --site", args[0])
-				}
-				site = name
-			}
-			st, err := store.Open(args[1], store.OpenOptions{})
-			if err != nil {
-				return err
-			}
-			defer st.Close()
-			b, err := a.open()
-			if err != nil {
-				return err
-			}
-			res, err := evalOnStore(cmd.Context(), b, s, st, site, store.Select{ExcludeSpecial: !special, Split: split}, tokens)
-			if err != nil {
-				return err
-			}
-			return a.printSAE(args[0], s, &res)
+			return a.evalSAEs(cmd.Context(), args[:len(args)-1], args[len(args)-1], e)
 		},
 	}
-	cmd.Flags().StringVar(&site, "site", "", "site of the store (default: the SAE's own)")
-	cmd.Flags().StringVar(&split, "split", "", "split of the documents to measure on (default: all)")
-	cmd.Flags().Int64Var(&tokens, "tokens", 200_000, "rows to measure on, at most")
-	cmd.Flags().BoolVar(&special, "special", false, "include the rows of special tokens")
+	f := cmd.Flags()
+	f.StringSliceVar(&e.suites, "suite", []string{"core", "geometry"}, "what to measure; all is everything that is not off by default")
+	f.StringSliceVar(&e.site, "site", nil, "site of the store (default: the SAE's own); several for a crosscoder")
+	f.StringSliceVar(&e.target, "target", nil, "site that a transcoder writes (default: the SAE's own)")
+	f.StringVar(&e.config.Select.Split, "split", "", "split of the documents to measure on (default: all)")
+	f.Int64Var(&e.config.Rows, "tokens", e.config.Rows, "rows to measure on, at most")
+	f.BoolVar(&e.special, "special", false, "include the rows of special tokens")
+	f.IntVar(&e.config.RandomSeeds, "random-seeds", e.config.RandomSeeds, "seeds of the random control; 0: none")
+	f.Int64Var(&e.identity, "identity-rows", 2000, "rows of the test whether an SAE belongs to the store; 0: no test")
+	f.StringVar(&e.out, "out", "", "file for the whole result (default: eval.json in each SAE's folder)")
 	return cmd
+}
+
+// suiteHelp lists the suites.
+func suiteHelp() string {
+	var out strings.Builder
+	out.WriteString("Suites:\n")
+	for _, s := range evaluate.Suites() {
+		fmt.Fprintf(&out, "  %-11s %s", s.Name, s.About)
+		if s.Off != "" {
+			out.WriteString(" (not part of all)")
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e saeEval) error {
+	suites, err := evaluate.SuiteNames(e.suites)
+	if err != nil {
+		return usageError{err}
+	}
+	e.config.Select.ExcludeSpecial = !e.special
+	if err := e.config.Validate(); err != nil {
+		return usageError{err}
+	}
+	places, err := expandSAEs(ctx, refs)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(storeDir, store.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	b, err := a.open()
+	if err != nil {
+		return err
+	}
+	dicts, err := e.open(b, places)
+	defer func() {
+		for _, d := range dicts {
+			d.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	bench := &evaluate.Bench{Config: e.config, Backend: b, Store: st, Out: a.err, Log: a.log}
+	var ids []evaluate.Identity
+	for _, d := range dicts {
+		if e.identity > 0 && d.SAE != nil {
+			id, err := evaluate.Identify(ctx, b, d, st, e.identity)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+	}
+	report, err := bench.Measure(ctx, dicts, suites)
+	if err != nil {
+		return err
+	}
+	report.Identities = ids
+	if err := e.write(report, places); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(report)
+	}
+	return report.Print(a.out)
+}
+
+// open reads the SAEs.
+func (e saeEval) open(b compute.Backend, places []saePlace) (dicts []*evaluate.Dictionary, err error) {
+	for _, p := range places {
+		c, format, err := sae.ReadCoder(p.path)
+		if err != nil {
+			return dicts, err
+		}
+		d, err := evaluate.New(b, p.method, p.name, c)
+		if err != nil {
+			return dicts, err
+		}
+		d.Format = format
+		dicts = append(dicts, d)
+		if e.site != nil {
+			d.Sites = e.site
+		}
+		if e.target != nil && c.Shape().Target {
+			d.Targets = e.target
+		}
+		if len(d.Sites) == 0 {
+			return dicts, usagef("%s does not say which site it is for; give --site", p.name)
+		}
+		if c.Shape().Target && !d.Transcoder() {
+			return dicts, usagef("the transcoder %s does not say which site it writes; give --target", p.name)
+		}
+	}
+	return dicts, nil
+}
+
+// write puts the report into --out, or each SAE's part next to it.
+func (e saeEval) write(r *evaluate.Report, places []saePlace) error {
+	if e.out != "" {
+		return atomicfile.Write(e.out, r.JSON)
+	}
+	for _, p := range places {
+		if p.result == "" {
+			continue
+		}
+		if err := atomicfile.Write(p.result, r.Of(p.name).JSON); err != nil {
+			return fmt.Errorf("%w; give --out FILE", err)
+		}
+	}
+	return nil
+}
+
+// saePlace is one SAE on this machine.
+type saePlace struct {
+	name   string // as it was named
+	method string // its seeds share it
+	path   string
+	result string // file for its result; "" where none is to be written
+}
+
+// expandSAEs turns references into SAEs: paths, patterns, run folders, the hub's names, and NAME=any of these.
+func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
+	var out []saePlace
+	for _, ref := range refs {
+		method, rest, named := strings.Cut(ref, "=")
+		if !named || strings.ContainsAny(method, `/\:`) {
+			method, rest = "", ref
+		}
+		if isRemote(rest) {
+			path, err := resolveSAE(ctx, rest)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, newPlace(rest, method, path, ""))
+			continue
+		}
+		matches, err := filepath.Glob(rest)
+		if err != nil {
+			return nil, usagef("the pattern %q: %w", rest, err)
+		}
+		if len(matches) == 0 {
+			return nil, fmt.Errorf("%s: %w; give the folder of an SAE, a run folder or a pattern", rest, fs.ErrNotExist)
+		}
+		before := len(out)
+		var last error
+		for _, m := range matches {
+			inside, err := saesBelow(m)
+			if err != nil {
+				last = err
+				continue
+			}
+			for _, path := range inside {
+				result := path + ".eval.json"
+				if info, err := os.Stat(path); err == nil && info.IsDir() {
+					result = filepath.Join(path, "eval.json")
+				}
+				out = append(out, newPlace(path, method, path, result))
+			}
+		}
+		if len(out) == before {
+			return nil, last
+		}
+	}
+	return out, nil
+}
+
+func newPlace(name, method, path, result string) saePlace {
+	if method == "" {
+		method = name
+	}
+	return saePlace{name: name, method: method, path: path, result: result}
+}
+
+// saesBelow lists the SAEs that a path stands for: itself, or those of a run folder.
+func saesBelow(path string) ([]string, error) {
+	_, err := sae.DetectFormat(path)
+	if err == nil {
+		return []string{path}, nil
+	}
+	var out []string
+	for _, pattern := range []string{"weights", filepath.Join("weights", "*")} {
+		found, globErr := filepath.Glob(filepath.Join(path, pattern))
+		for _, at := range found {
+			if _, notOne := sae.DetectFormat(at); notOne == nil {
+				out = append(out, at)
+			}
+		}
+		if err := errors.Join(globErr); err != nil || len(out) > 0 {
+			return out, err
+		}
+	}
+	return nil, err
 }
 
 // evalOnStore measures s on at most tokens different rows, a fixed random sample of the selection.

@@ -17,6 +17,7 @@ import (
 	"loupe/internal/graphtest"
 	"loupe/probe/store"
 	"loupe/sae"
+	"loupe/sae/evaluate"
 )
 
 const testSite = "blocks.1.hook_resid_post"
@@ -116,17 +117,17 @@ func TestSAETrainAndEval(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("eval: exit %d: %s", code, errs)
 	}
-	first := got.Result
-	if err := json.Unmarshal([]byte(out), &got); err != nil {
-		t.Fatal(err)
+	core := coreScores(t, out)
+	if own := core[got.SAE]; own["fvu"] != got.Result.FVU || own["l0"] != got.Result.L0 {
+		t.Errorf("eval gives %v; train gave FVU %v, L0 %v", own, got.Result.FVU, got.Result.L0)
 	}
-	if got.Result.FVU != first.FVU || got.Result.L0 != first.L0 {
-		t.Errorf("eval gives FVU %v, L0 %v; train gave %v, %v", got.Result.FVU, got.Result.L0, first.FVU, first.L0)
+	if pca := core["PCA, 3 components"]; pca["fvu"] <= got.Result.FVU || len(core) != 5 {
+		t.Errorf("PCA leaves %v, the SAE %v, of %d dictionaries", pca["fvu"], got.Result.FVU, len(core))
 	}
 
 	// The special rows lie far away: with them the SAE must look different, so that leaving them out is no accident.
-	code, out, errs = loupeOn(t, "sae", "eval", got.SAE, dir, "--special")
-	if code != 0 || !strings.Contains(out, "rows                6000") {
+	code, out, errs = loupeOn(t, "sae", "eval", got.SAE, dir, "--special", "--suite", "core")
+	if code != 0 || !strings.Contains(out, "6000 rows of "+testSite) || !strings.Contains(out, "rows of special tokens are") {
 		t.Errorf("eval --special: exit %d: %s%s", code, out, errs)
 	}
 
@@ -150,6 +151,28 @@ func TestSAETrainAndEval(t *testing.T) {
 			t.Errorf("%s differs between two runs of one configuration", name)
 		}
 	}
+}
+
+// coreScores reads the core suite's values of each dictionary out of an evaluation.
+func coreScores(t *testing.T, out string) map[string]map[string]float64 {
+	t.Helper()
+	var r evaluate.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	scores := map[string]map[string]float64{}
+	for _, o := range r.Outcomes {
+		if o.Suite != "core" {
+			continue
+		}
+		for _, s := range o.Scores {
+			scores[s.Dictionary] = map[string]float64{}
+			for name, v := range s.Values {
+				scores[s.Dictionary][name] = v.Value
+			}
+		}
+	}
+	return scores
 }
 
 // TestSAEResume interrupts a run, as Ctrl-C does, when it has done some steps, resumes it, and wants the bytes of an
@@ -234,6 +257,8 @@ func TestSAEErrors(t *testing.T) {
 		{train("store="+dir, "site="+testSite, "learning_rate=1"), "learning_rate"},
 		{[]string{"sae", "train", path, "--runs", t.TempDir(), "--resume", "--set", "store=" + dir, "--set", "site=" + testSite}, "--resume"},
 		{[]string{"sae", "eval", dir, dir}, "cfg.json"},
+		{[]string{"sae", "eval", filepath.Join(dir, "no*"), dir}, "run folder"},
+		{[]string{"sae", "eval", dir, dir, "--suite", "cores"}, "geometry"},
 		{[]string{"sae", "eval", dir}, "usage"},
 	} {
 		code, _, errs := loupeOn(t, c.args...)
