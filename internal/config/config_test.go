@@ -401,6 +401,9 @@ func TestSchemaRules(t *testing.T) {
 		"kind": {&struct {
 			M string `json:"kind" doc:"x"`
 		}{}, "reserved"},
+		"inherit": {&struct {
+			M []int `json:"m" doc:"x" inherit:"true"`
+		}{}, "inherit is for lists of structs"},
 		"no struct": {new(int), "pointer to a struct"},
 	} {
 		t.Run(name, func(t *testing.T) {

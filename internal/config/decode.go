@@ -46,20 +46,42 @@ func derive(v reflect.Value, n *node) bool {
 func (l *loader) decode(target reflect.Value) error {
 	var errs []error
 	walk(target, l.schema, func(n *node, v reflect.Value) {
-		x := l.v.Get(n.path)
-		if s, ok := x.(string); ok && strings.HasPrefix(l.source(n.path), "$") {
-			parsed, err := parseText(s, n)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("config: %s: key %q: %w", l.source(n.path), n.path, err))
-				return
-			}
-			x = parsed
+		if n.inherit {
+			return // when the rest is in place
 		}
-		if err := l.assign(x, n, v, n.path); err != nil {
-			errs = append(errs, err)
+		errs = append(errs, l.decodeLeaf(n, v))
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	walk(target, l.schema, func(n *node, v reflect.Value) {
+		if n.inherit {
+			errs = append(errs, l.decodeInheriting(n, v, target))
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// value returns what viper has for n; text from the environment is parsed.
+func (l *loader) value(n *node) (any, error) {
+	x := l.v.Get(n.path)
+	s, ok := x.(string)
+	if !ok || !strings.HasPrefix(l.source(n.path), "$") {
+		return x, nil
+	}
+	parsed, err := parseText(s, n)
+	if err != nil {
+		return nil, fmt.Errorf("config: %s: key %q: %w", l.source(n.path), n.path, err)
+	}
+	return parsed, nil
+}
+
+func (l *loader) decodeLeaf(n *node, v reflect.Value) error {
+	x, err := l.value(n)
+	if err != nil {
+		return err
+	}
+	return l.assign(x, n, v, n.path)
 }
 
 // assign stores x, a value as viper's parsers give it, in v.

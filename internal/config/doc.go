@@ -16,6 +16,8 @@
 //   - An embedded struct without a tag adds its keys to the struct around it.
 //   - A list element that has `SetDefaults()` on its pointer starts from those defaults.
 //   - `DeriveDefaults()` on the pointer of the struct, a section or a list element sets defaults that depend on other keys.
+//   - With the tag `inherit:"true"` on a list of structs at the root, a key that is given at the root and left out in an
+//     element is given to the element too.
 //   - `Validate() error` on the struct's pointer is called after decoding.
 //
 // A file states its kind in the key `kind`; the kinds are a table that the caller passes in ([Kind]).

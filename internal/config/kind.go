@@ -25,6 +25,11 @@ type Deriver interface{ DeriveDefaults() }
 // Defaulter is implemented by elements of lists of structs that have defaults.
 type Defaulter interface{ SetDefaults() }
 
+// Expander is implemented by the root struct of a configuration whose inheriting list is implied by other keys where it is
+// empty. Expand returns the elements with the keys that they give, and clears what implied them, so that the resolved
+// configuration holds the list alone.
+type Expander interface{ Expand() []map[string]any }
+
 // Find returns the kind called name, or an error that names the nearest kind.
 func Find(kinds []Kind, name string) (Kind, error) {
 	names := make([]string, 0, len(kinds))

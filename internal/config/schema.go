@@ -21,6 +21,8 @@ type node struct {
 	index  []int   // field index within the enclosing struct (reflect.Value.FieldByIndex)
 	fields []*node // struct: sorted by key
 	elem   *node   // list
+	// inherit: a list of structs whose elements have the keys given at the root too, where they do not give them themselves
+	inherit bool
 }
 
 func (n *node) isStruct() bool { return n.fields != nil }
@@ -131,6 +133,11 @@ func (n *node) add(f reflect.StructField, i int, within []reflect.Type) error {
 	c.key, c.path, c.index, c.doc = tag, join(n.path, tag), []int{i}, f.Tag.Get("doc")
 	if c.doc == "" {
 		return fmt.Errorf("key %s: field %s of %s needs a doc tag", c.path, f.Name, n.typ)
+	}
+	if f.Tag.Get("inherit") != "" {
+		if c.inherit = c.isList() && c.elem.isStruct() && n.path == ""; !c.inherit {
+			return fmt.Errorf("key %s: inherit is for lists of structs at the root", c.path)
+		}
 	}
 	if e := f.Tag.Get("enum"); e != "" {
 		of := c
