@@ -146,3 +146,9 @@ func (c Config) validateCrosscoder(bad func(field string, value any, want string
 	}
 	return nil
 }
+
+// Transcodes tells whether the architecture writes other sites than those it reads.
+func (c Config) Transcodes() bool { return c.transcodes() }
+
+// ReadsMany tells whether the architecture reads several sites at once.
+func (c Config) ReadsMany() bool { return c.crosses() || c.crossLayer() }

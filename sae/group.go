@@ -93,6 +93,19 @@ func StartGroup(b compute.Backend, members []Member, src Source) (*Group, error)
 	return g, nil
 }
 
+// ResolveMembers returns the members with their configurations resolved for the sites of src, or what is wrong with them.
+func ResolveMembers(members []Member, src Source) ([]Member, error) {
+	g, err := newGroup(members, src)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Member, len(g.members))
+	for i, m := range g.members {
+		out[i] = m.Member
+	}
+	return out, nil
+}
+
 // newGroup checks the members against the source and each other.
 func newGroup(members []Member, src Source) (*Group, error) {
 	if len(members) == 0 {
@@ -145,7 +158,7 @@ func (m *member) resolve(src Source) error {
 		return err
 	}
 	cfg := m.Config
-	many := cfg.crosses() || cfg.crossLayer()
+	many := cfg.ReadsMany()
 	if many && cfg.Layers == 0 {
 		cfg.Layers = len(m.Inputs)
 	}

@@ -9,13 +9,14 @@ import (
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/probe/capture"
+	"loupe/sae/training"
 )
 
 // configKinds is the table of configuration kinds: what `kind:` in a file may say. A new kind is one line here.
 func configKinds() []config.Kind {
 	return []config.Kind{
 		{Name: capture.Kind, Doc: "write a model's activations over a corpus to a store", New: newCaptureConfig},
-		{Name: "sae", Doc: "train a sparse autoencoder on a store", New: newSAEConfig},
+		{Name: training.Kind, Doc: "train sparse autoencoders", New: newTrainingConfig},
 		demo.Kind(),
 	}
 }

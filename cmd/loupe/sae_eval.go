@@ -261,20 +261,3 @@ func saesBelow(path string) ([]string, error) {
 	}
 	return nil, err
 }
-
-// evalOnStore measures s on at most tokens different rows, a fixed random sample of the selection.
-func evalOnStore(ctx context.Context, b compute.Backend, s *sae.SAE, st *store.Store, site string, sel store.Select, tokens int64) (sae.Result, error) {
-	const seed, batch = 0xe5a1, 1024
-	src, err := sae.NewStoreSource(ctx, st, []string{site}, sel, seed)
-	if err != nil {
-		return sae.Result{}, err
-	}
-	rows, width, err := sae.Join(src, site)
-	if err != nil {
-		return sae.Result{}, err
-	}
-	if width != s.DIn {
-		return sae.Result{}, fmt.Errorf("the SAE has d_in %d, but %s of the store has %d dimensions; name another site", s.DIn, site, width)
-	}
-	return sae.Evaluate(ctx, b, s, rows, batch, min(tokens, src.Count()))
-}

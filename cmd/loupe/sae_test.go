@@ -18,6 +18,7 @@ import (
 	"loupe/probe/store"
 	"loupe/sae"
 	"loupe/sae/evaluate"
+	"loupe/sae/training"
 )
 
 const testSite = "blocks.1.hook_resid_post"
@@ -93,13 +94,14 @@ func TestSAETrainAndEval(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	var got struct {
-		SAE    string
-		Result sae.Result
-	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil {
+	var trained training.Report
+	if err := json.Unmarshal([]byte(out), &trained); err != nil || len(trained.SAEs) != 1 || len(trained.SAEs[0].Result.Sites) != 1 {
 		t.Fatalf("%v in %s", err, out)
 	}
+	got := struct {
+		SAE    string
+		Result sae.Result
+	}{trained.SAEs[0].Path, trained.SAEs[0].Result.Sites[0]}
 	if got.Result.Rows != 1000 || got.Result.FVU > 0.25 || got.Result.L0 > 3 {
 		t.Errorf("%d rows, FVU %v, L0 %v; want 1000 rows of the test split, FVU below 0.25, L0 up to 3", got.Result.Rows, got.Result.FVU, got.Result.L0)
 	}

@@ -74,7 +74,11 @@ func Load(kinds []Kind, in Input) (*Config, error) {
 		return nil, err
 	}
 	if derive(target, c.schema) {
-		walk(target, l.schema, func(n *node, v reflect.Value) { l.v.SetDefault(n.path, plain(v, n)) })
+		walk(target, l.schema, func(n *node, v reflect.Value) {
+			if !n.inherit { // its elements derive their own, from the keys that are given
+				l.v.SetDefault(n.path, plain(v, n))
+			}
+		})
 		if err := l.decode(target); err != nil {
 			return nil, err
 		}

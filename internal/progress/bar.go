@@ -11,9 +11,10 @@ import (
 // bar draws a bar, or a spinner when the total is unknown. Drawing fails only when the terminal is gone, and then no
 // one is there to be told: its errors are dropped.
 type bar struct {
-	b    *progressbar.ProgressBar
-	out  io.Writer
-	once sync.Once
+	b     *progressbar.ProgressBar
+	label string
+	out   io.Writer
+	once  sync.Once
 }
 
 func newBar(o Options) *bar {
@@ -25,7 +26,7 @@ func newBar(o Options) *bar {
 	if unit == "" {
 		unit = "it"
 	}
-	return &bar{out: o.Out, b: progressbar.NewOptions64(total,
+	return &bar{out: o.Out, label: o.Label, b: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(o.Out),
 		progressbar.OptionSetDescription(o.Label),
 		progressbar.OptionShowCount(),
@@ -40,6 +41,8 @@ func newBar(o Options) *bar {
 }
 
 func (p *bar) Add(n int64) { _ = p.b.Add64(n) }
+
+func (p *bar) Note(text string) { p.b.Describe(p.label + "  " + text) }
 
 // Done leaves the bar as it stands, so that work cut short is seen as such, and ends its line.
 func (p *bar) Done() {

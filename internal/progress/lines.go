@@ -11,6 +11,7 @@ type lines struct {
 
 	mu           sync.Mutex
 	done         int64
+	note         string
 	start, last  time.Time
 	loggedAtLast int64
 	ended        bool
@@ -28,6 +29,12 @@ func (l *lines) Add(n int64) {
 	if now := l.o.Now(); !l.ended && now.Sub(l.last) >= LogEvery {
 		l.log(now)
 	}
+}
+
+func (l *lines) Note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note = text
 }
 
 func (l *lines) Done() {
@@ -59,6 +66,9 @@ func (l *lines) log(now time.Time) {
 		args = append(args, "took", now.Sub(l.start).Round(time.Second).String())
 	case left > 0 && rate > 0:
 		args = append(args, "eta", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second).String())
+	}
+	if l.note != "" {
+		args = append(args, "at", l.note)
 	}
 	l.o.Log.Info(l.o.Label, args...)
 	l.last, l.loggedAtLast = now, l.done

@@ -16,8 +16,9 @@ const LogEvery = 10 * time.Second
 
 // Progress is told what has been done. Its methods may be called from several goroutines.
 type Progress interface {
-	Add(n int64) // n more units are done
-	Done()       // the work has ended, in full or not
+	Add(n int64)      // n more units are done
+	Note(text string) // how the work stands, shown from now on
+	Done()            // the work has ended, in full or not
 }
 
 // Options says what to show and where.
@@ -63,5 +64,6 @@ func IsTerminal(w io.Writer) bool {
 
 type quiet struct{}
 
-func (quiet) Add(int64) {}
-func (quiet) Done()     {}
+func (quiet) Add(int64)   {}
+func (quiet) Note(string) {}
+func (quiet) Done()       {}

@@ -35,6 +35,7 @@ func TestLines(t *testing.T) {
 		p.Add(10)
 	}
 	c.advance(5 * time.Second)
+	p.Note("FVU 0.2")
 	p.Add(150) // 200 tokens in the 10 s since the last line
 	p.Done()
 	p.Done()
@@ -42,8 +43,8 @@ func TestLines(t *testing.T) {
 	want := strings.Join([]string{
 		"level=INFO msg=capture done=100 unit=tokens total=1000 rate=10 eta=1m30s",
 		"level=INFO msg=capture done=200 unit=tokens total=1000 rate=10 eta=1m20s",
-		"level=INFO msg=capture done=400 unit=tokens total=1000 rate=20 eta=30s",
-		"level=INFO msg=capture done=400 unit=tokens total=1000 rate=13.33 took=30s",
+		"level=INFO msg=capture done=400 unit=tokens total=1000 rate=20 eta=30s at=\"FVU 0.2\"",
+		"level=INFO msg=capture done=400 unit=tokens total=1000 rate=13.33 took=30s at=\"FVU 0.2\"",
 		"",
 	}, "\n")
 	if out.String() != want {
@@ -106,13 +107,14 @@ func TestChoice(t *testing.T) {
 func TestBar(t *testing.T) {
 	var out bytes.Buffer
 	p := New(Options{Label: "train", Unit: "tok", Total: 4, Out: &out, Terminal: func(io.Writer) bool { return true }})
+	p.Note("FVU 0.2")
 	time.Sleep(120 * time.Millisecond) // longer than the bar's throttle
 	p.Add(2)
 	half := out.String()
 	p.Add(2)
 	p.Done()
 	p.Done()
-	for _, want := range []string{"train", "50%", "2/4", "tok/s"} {
+	for _, want := range []string{"train  FVU 0.2", "50%", "2/4", "tok/s"} {
 		if !strings.Contains(half, want) {
 			t.Errorf("half-way the bar lacks %q: %q", want, half)
 		}

@@ -38,16 +38,38 @@ func (e *NonFiniteError) Error() string {
 // Metrics appends one line to metrics.jsonl. Steps may not decrease. NaN or infinity is a *[NonFiniteError], and the
 // line is not written.
 func (d *Dir) Metrics(step int64, values map[string]float64) error {
+	return d.writeMetrics(step, "", "", values)
+}
+
+// MetricsOf is Metrics for one of several things that a step trains: the line has the key with that thing's name.
+func (d *Dir) MetricsOf(step int64, key, name string, values map[string]float64) error {
+	if key == "" || key == "step" {
+		return fmt.Errorf("run: step %d: %q is no key for a name", step, key)
+	}
+	return d.writeMetrics(step, key, name, values)
+}
+
+func (d *Dir) writeMetrics(step int64, key, name string, values map[string]float64) error {
 	names := slices.Sorted(maps.Keys(values))
 	for _, n := range names {
 		if v := values[n]; math.IsNaN(v) || math.IsInf(v, 0) {
 			last, _, err := d.LastCheckpoint()
+			if key != "" {
+				n = fmt.Sprintf("%s of %s %s", n, key, name)
+			}
 			return errors.Join(&NonFiniteError{Step: step, Metric: n, Value: v, Checkpoint: last.Path}, err)
 		}
 	}
 	line := append([]byte(`{"step":`), strconv.FormatInt(step, 10)...)
+	if key != "" {
+		pair, err := json.Marshal(map[string]string{key: name})
+		if err != nil {
+			return fmt.Errorf("run: step %d: %s %q: %w", step, key, name, err)
+		}
+		line = append(append(line, ','), pair[1:len(pair)-1]...)
+	}
 	for _, n := range names {
-		if n == "step" || n == "" {
+		if n == "step" || n == "" || n == key {
 			return fmt.Errorf("run: step %d: %q is no name for a metric", step, n)
 		}
 		pair, err := json.Marshal(map[string]float64{n: values[n]})

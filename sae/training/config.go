@@ -1,0 +1,98 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+
+	"loupe/probe/store"
+	"loupe/sae"
+)
+
+// Kind is the kind of a training's configuration file.
+const Kind = "sae"
+
+// Config says where the activations come from, which SAEs to train on them, and how.
+type Config struct {
+	Name           string `json:"name" doc:"name of the run"`
+	Store          string `json:"store" doc:"folder of the activation store"`
+	ExcludeSpecial bool   `json:"exclude_special" doc:"leave out the rows of special tokens"`
+	Split          string `json:"split" doc:"split of the documents to train on; empty: all"`
+	EvalSplit      string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
+	EvalTokens     int64  `json:"eval_tokens" doc:"rows to evaluate on at the end; 0: none"`
+	MetricsEvery   int64  `json:"metrics_every" doc:"steps between lines of metrics.jsonl"`
+	Grid
+	Archs []string `json:"archs" doc:"architectures: an element of saes for each"`
+	SAEs  []Entry  `json:"saes" inherit:"true" doc:"several grids of SAEs, each with the keys given here besides its own; seed is then that of the data's order"`
+}
+
+// Grid is an SAE for each site, width and seed.
+type Grid struct {
+	Site   string   `json:"site" doc:"site to train on, such as blocks.4.hook_resid_post"`
+	Target string   `json:"target" doc:"transcoders: the site to write, with site as the one to read"`
+	Sites  []string `json:"sites" doc:"sites to train on, an SAE for each; a crosscoder reads them all"`
+	Pairs  []Pair   `json:"pairs" doc:"transcoders: sites to read and to write, an SAE for each pair; a cross-layer transcoder takes them all"`
+	Widths []int    `json:"widths" doc:"numbers of latents, an SAE for each; empty: d_sae"`
+	Seeds  []uint64 `json:"seeds" doc:"seeds of the initial dictionary, an SAE for each; empty: seed"`
+	sae.Config
+}
+
+// Pair is what a transcoder reads and writes.
+type Pair struct {
+	Input  string `json:"input" doc:"site to read"`
+	Target string `json:"target" doc:"site to write"`
+}
+
+// Entry is an element of saes.
+type Entry struct {
+	Label string `json:"label" doc:"what the names begin with; empty: the architecture"`
+	Grid
+}
+
+// SetDefaults implements the defaults of an element of saes.
+func (e *Entry) SetDefaults() { *e = Entry{Grid: Grid{Config: sae.DefaultConfig()}} }
+
+// DefaultConfig returns OpenAI's TopK recipe without data; see [sae.DefaultConfig].
+func DefaultConfig() Config {
+	return Config{Name: "sae", ExcludeSpecial: true, EvalTokens: 200_000, MetricsEvery: 1, Grid: Grid{Config: sae.DefaultConfig()}}
+}
+
+// Expand makes elements of saes out of archs.
+func (c *Config) Expand() (out []map[string]any) {
+	for _, arch := range c.Archs {
+		out = append(out, map[string]any{"arch": arch})
+	}
+	c.Archs = nil
+	return out
+}
+
+// Validate checks what does not depend on the data; the rest is checked by [Open].
+func (c *Config) Validate() error {
+	switch {
+	case c.Store == "":
+		return errors.New("store is not set; name the folder that `loupe capture` wrote")
+	case c.EvalTokens < 0:
+		return fmt.Errorf("eval_tokens is %d; it must be 0 (no evaluation) or more", c.EvalTokens)
+	case c.MetricsEvery < 1:
+		return fmt.Errorf("metrics_every is %d; it must be 1 or more", c.MetricsEvery)
+	}
+	_, err := c.members()
+	return err
+}
+
+// selection chooses the configuration's rows of a split.
+func (c *Config) selection(split string) store.Select {
+	return store.Select{ExcludeSpecial: c.ExcludeSpecial, Split: split}
+}
+
+// evalSplit is the split to measure on.
+func (c *Config) evalSplit() string {
+	if c.EvalSplit == "" {
+		return c.Split
+	}
+	return c.EvalSplit
+}
+
+// single tells whether the configuration is one of a single SAE, whose files have no names.
+func (c *Config) single() bool {
+	return len(c.SAEs) == 0 && len(c.Archs) == 0 && len(c.Sites) == 0 && len(c.Pairs) == 0 && len(c.Widths) == 0 && len(c.Seeds) == 0
+}
