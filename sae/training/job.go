@@ -49,16 +49,16 @@ func Open(b compute.Backend, cfg *Config) (*Job, error) {
 	return j, nil
 }
 
-// metadata is what cfg.json says of where the SAE belongs.
+// metadata is what cfg.json says of where the SAE belongs: one site under hook_name, several under hook_names.
 func metadata(m sae.Member, model, corpus string) map[string]any {
-	out := map[string]any{"model_name": model, "hook_name": m.Inputs[0], "dataset_path": corpus}
-	if len(m.Targets) > 0 {
-		out["hook_name_out"] = m.Targets[0]
-	}
-	if len(m.Inputs) > 1 {
-		out["hook_names"] = m.Inputs
-		if len(m.Targets) > 1 {
-			out["hook_names_out"] = m.Targets
+	out := map[string]any{"model_name": model, "dataset_path": corpus}
+	for suffix, sites := range map[string][]string{"": m.Inputs, "_out": m.Targets} {
+		switch len(sites) {
+		case 0:
+		case 1:
+			out["hook_name"+suffix] = sites[0]
+		default:
+			out["hook_names"+suffix] = sites
 		}
 	}
 	return out
