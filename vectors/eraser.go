@@ -38,26 +38,15 @@ func (e *Eraser) Rank() int {
 
 // Apply returns the erased rows of x [n, d].
 func (e *Eraser) Apply(x *mat.Dense) (*mat.Dense, error) {
-	n, d, err := checkRows("x", x)
-	if err != nil {
+	if x == nil || x.IsEmpty() {
+		_, _, err := checkRows("x", x)
 		return nil, err
 	}
-	if err := checkWidth("eraser", len(e.Bias), d); err != nil {
+	n, d := x.Dims()
+	out := mat.NewDense(n, d, nil)
+	if err := e.ApplyTo(out, x); err != nil {
 		return nil, err
 	}
-	out := mat.DenseCopyOf(x)
-	if e.Rank() == 0 {
-		return out, nil
-	}
-	offset := mat.NewVecDense(e.Rank(), nil)
-	offset.MulVec(e.Right, mat.NewVecDense(d, e.Bias))
-	var score, change mat.Dense // [n, r] and [n, d]
-	score.Mul(x, e.Right.T())
-	for i := range n {
-		floats.Sub(score.RawRowView(i), offset.RawVector().Data)
-	}
-	change.Mul(&score, e.Left.T())
-	out.Sub(out, &change)
 	return out, nil
 }
 

@@ -42,18 +42,17 @@ func (m *Moments) Update(x, z *mat.Dense) error {
 	if nz != n || d != len(m.X.Mean) || k != len(m.Z.Mean) {
 		return fmt.Errorf("vectors: x [%d, %d] and z [%d, %d] for moments of widths %d and %d: %w", n, d, nz, k, len(m.X.Mean), len(m.Z.Mean), ErrShape)
 	}
-	for lo := 0; lo < n; lo += chunk {
-		hi := min(lo+chunk, n)
-		partX, partZ := x.Slice(lo, hi, 0, d).(*mat.Dense), z.Slice(lo, hi, 0, k).(*mat.Dense)
-		meanX, meanZ := columnMeans(partX), columnMeans(partZ)
-		cx, cz := centred(partX, meanX), centred(partZ, meanZ)
-		var cross mat.Dense
-		cross.Mul(cx.T(), cz)
-		m.Cross.Add(m.Cross, &cross)
-		m.shift(hi-lo, meanX, meanZ)
-		m.X.merge(hi-lo, meanX, cx)
-		m.Z.merge(hi-lo, meanZ, cz)
+	mean, sum := deviations(x, z)
+	meanX, meanZ := mean[:d], mean[d:]
+	for i := range d {
+		row := m.Cross.RawRowView(i)
+		for j := range k {
+			row[j] += sum.At(i, d+j)
+		}
 	}
+	m.shift(n, meanX, meanZ)
+	m.X.merge(n, meanX, sum.SliceSym(0, d))
+	m.Z.merge(n, meanZ, sum.SliceSym(d, d+k))
 	return nil
 }
 

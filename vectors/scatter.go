@@ -3,15 +3,15 @@ package vectors
 import (
 	"fmt"
 
-	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/gemm"
 	"loupe/probe/store"
 )
 
-// chunk is how many rows are centred at a time; it bounds the memory of an update.
+// chunk is how many rows are copied at a time where a method changes them; it bounds its memory.
 const chunk = 1024
 
 // Scatter holds the count, mean and sum of outer products of deviations of rows of width d, in one pass and without
@@ -55,19 +55,54 @@ func (s *Scatter) Update(x *mat.Dense) error {
 	if d != len(s.Mean) {
 		return fmt.Errorf("vectors: rows of width %d for moments of width %d: %w", d, len(s.Mean), ErrShape)
 	}
-	for lo := 0; lo < n; lo += chunk {
-		part := x.Slice(lo, min(lo+chunk, n), 0, d).(*mat.Dense)
-		mean := columnMeans(part)
-		s.merge(part.RawMatrix().Rows, mean, centred(part, mean))
-	}
+	mean, sum := deviations(x)
+	s.merge(n, mean, sum)
 	return nil
 }
 
-// merge adds n rows of the given mean; c [n, d] are the rows less that mean.
-func (s *Scatter) merge(n int, mean []float64, c *mat.Dense) {
-	addGram(s.Sum, c)
+// merge adds n rows of the given mean and sum of outer products of deviations.
+func (s *Scatter) merge(n int, mean []float64, sum mat.Symmetric) {
+	s.Sum.AddSym(s.Sum, sum)
 	addShift(s.Sum, s.Count, n, s.Mean, mean)
 	s.Count = moveMean(s.Mean, s.Count, mean, n)
+}
+
+// deviations returns the mean and the sum of outer products of deviations of rows that lie side by side in the parts, in one
+// pass: about the mean of some rows, spread over all, and then moved to that of all. A column of ones gives the mean.
+func deviations(parts ...*mat.Dense) (mean []float64, sum *mat.SymDense) {
+	n, _ := parts[0].Dims()
+	raw := make([]blas64.General, 0, len(parts)+1)
+	for _, p := range parts {
+		mean = append(mean, spreadMean(p)...)
+		raw = append(raw, p.RawMatrix())
+	}
+	d := len(mean)
+	raw = append(raw, blas64.General{Rows: n, Cols: 1, Stride: 0, Data: []float64{1}})
+	about := mat.NewSymDense(d+1, nil)
+	gemm.AddGram(about.RawSymmetric(), append(mean[:d:d], 0), raw...)
+	off := make([]float64, d) // of the first mean from the true one
+	for i := range off {
+		off[i] = about.At(i, d) / float64(n)
+	}
+	floats.Add(mean, off)
+	sum = mat.NewSymDense(d, nil)
+	for i := range d {
+		to, from := sum.RawSymmetric().Data[i*d:(i+1)*d], about.RawSymmetric().Data[i*(d+1):]
+		for j := i; j < d; j++ {
+			to[j] = from[j] - float64(n)*off[i]*off[j]
+		}
+	}
+	return mean, sum
+}
+
+// spreadMean is the mean of up to 128 rows of x, evenly spread.
+func spreadMean(x *mat.Dense) []float64 {
+	n, d := x.Dims()
+	picked := mat.NewDense(min(n, 128), d, nil)
+	for i := range min(n, 128) {
+		picked.SetRow(i, x.RawRowView(i*n/min(n, 128)))
+	}
+	return columnMeans(picked)
 }
 
 // Covariance is Sum over Count-1.
@@ -84,7 +119,7 @@ func (s *Scatter) per(n int) (*mat.SymDense, error) {
 
 // addGram adds c'c to the upper triangle of sum.
 func addGram(sum *mat.SymDense, c *mat.Dense) {
-	blas64.Syrk(blas.Trans, 1, c.RawMatrix(), 1, sum.RawSymmetric())
+	gemm.AddGram(sum.RawSymmetric(), nil, c.RawMatrix())
 }
 
 // addShift adds what two groups' means differ by: n0 n1/(n0+n1) (m1-m0)(m1-m0)'.

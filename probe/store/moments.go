@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+
+	"loupe/internal/gemm"
+)
 
 // Filter chooses rows by kind of token.
 type Filter string
@@ -111,7 +115,7 @@ type accumulator struct {
 func newAccumulator(d int, cross bool) *accumulator {
 	a := &accumulator{d: d, sum: make([]float64, d)}
 	if cross {
-		w := blocksOf(d) * blockCols
+		w := gemm.Blocks(d) * gemm.BlockCols
 		a.cross = make([]float64, w*w)
 	} else {
 		a.sq = make([]float64, d)
@@ -120,7 +124,7 @@ func newAccumulator(d int, cross bool) *accumulator {
 }
 
 // add takes rows of x [*, d].
-func (a *accumulator) add(s *syrk, x []float32, rows []int32) {
+func (a *accumulator) add(s *gemm.Gram, x []float32, rows []int32) {
 	if len(rows) == 0 {
 		return
 	}
@@ -146,15 +150,15 @@ func (a *accumulator) add(s *syrk, x []float32, rows []int32) {
 		}
 		return
 	}
-	pack := s.panel(a.d)
-	clear(pack[(blocksOf(a.d)-1)*panelRows*blockCols:]) // columns past d of the last block
+	pack := s.Panel(a.d)
+	clear(pack[(gemm.Blocks(a.d)-1)*gemm.PanelRows*gemm.BlockCols:]) // columns past d of the last block
 	for len(rows) > 0 {
-		n := min(panelRows, len(rows))
+		n := min(gemm.PanelRows, len(rows))
 		for k, r := range rows[:n] {
 			row := x[int(r)*a.d : (int(r)+1)*a.d]
-			for b := 0; b < a.d; b += blockCols {
-				e := min(b+blockCols, a.d)
-				out := pack[(b/blockCols*panelRows+k)*blockCols:]
+			for b := 0; b < a.d; b += gemm.BlockCols {
+				e := min(b+gemm.BlockCols, a.d)
+				out := pack[(b/gemm.BlockCols*gemm.PanelRows+k)*gemm.BlockCols:]
 				shift, sum := a.shift[b:e], a.sum[b:e]
 				for i, v := range row[b:e] {
 					y := float64(v) - shift[i]
@@ -163,7 +167,7 @@ func (a *accumulator) add(s *syrk, x []float32, rows []int32) {
 				}
 			}
 		}
-		s.add(a.cross, pack, a.d, n)
+		s.Add(a.cross, pack, a.d, n)
 		rows = rows[n:]
 	}
 }
@@ -174,7 +178,7 @@ func (a *accumulator) moments() *Moments {
 	if a.n == 0 {
 		return m
 	}
-	n, w := float64(a.n), blocksOf(a.d)*blockCols
+	n, w := float64(a.n), gemm.Blocks(a.d)*gemm.BlockCols
 	if a.cross != nil {
 		m.Cross = make([]float64, a.d*a.d)
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+
+	"loupe/internal/gemm"
 )
 
 // naive computes moments in two passes.
@@ -149,7 +151,7 @@ func TestAccumulator(t *testing.T) {
 		rows[r], index[r] = x[r*d:(r+1)*d], int32(r)
 	}
 	want := naive(rows, d)
-	var s syrk
+	var s gemm.Gram
 	for _, cross := range []bool{true, false} {
 		a := newAccumulator(d, cross)
 		a.add(&s, x, index[:7])

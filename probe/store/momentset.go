@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"loupe/internal/arrowio"
+	"loupe/internal/gemm"
 )
 
 // group is a disjoint set of rows of which moments are kept: a class of a label (or, with an empty label, any row),
@@ -36,14 +37,14 @@ type rowGroup struct {
 type momentSet struct {
 	spec    *Spec
 	classes *classIndex
-	syrk    syrk
+	gram    gemm.Gram
 	shard   map[string]map[group]*accumulator // by site
 	total   map[string]map[group]*Moments
 }
 
 func newMomentSet(spec *Spec, classes *classIndex) *momentSet {
 	return &momentSet{
-		spec: spec, classes: classes, syrk: syrk{workers: min(2, runtime.GOMAXPROCS(0))},
+		spec: spec, classes: classes, gram: gemm.Gram{Workers: min(2, runtime.GOMAXPROCS(0))},
 		shard: map[string]map[group]*accumulator{}, total: map[string]map[group]*Moments{},
 	}
 }
@@ -85,7 +86,7 @@ func (m *momentSet) add(s Site, x []float32, groups []rowGroup) {
 		if acc[g.group] == nil {
 			acc[g.group] = newAccumulator(s.Dim(), m.keepsCross(s, g.group))
 		}
-		acc[g.group].add(&m.syrk, x, g.rows)
+		acc[g.group].add(&m.gram, x, g.rows)
 	}
 }
 

@@ -1,4 +1,4 @@
-package store
+package gemm
 
 import (
 	"math"
@@ -6,28 +6,28 @@ import (
 	"testing"
 )
 
-// TestSyrk compares the product with the plain triple loop, for widths around the blocks' sizes and for any workers.
-func TestSyrk(t *testing.T) {
+// TestGram compares the product with the plain triple loop, for widths around the blocks' sizes and for any workers.
+func TestGram(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, d := range []int{1, 15, 16, 17, 50} {
-		for _, rows := range []int{0, 1, 5, panelRows} {
+		for _, rows := range []int{0, 1, 5, PanelRows} {
 			x := make([]float64, rows*d)
 			for i := range x {
 				x[i] = rng.NormFloat64()
 			}
-			width := blocksOf(d) * blockCols
+			width := Blocks(d) * BlockCols
 			var first []float64
 			for _, workers := range []int{1, 2, 3} {
-				s := syrk{workers: workers}
-				pack := s.panel(d)
+				s := Gram{Workers: workers}
+				pack := s.Panel(d)
 				clear(pack)
 				for k := range rows {
 					for i := range d {
-						pack[(i/blockCols*panelRows+k)*blockCols+i%blockCols] = x[k*d+i]
+						pack[(i/BlockCols*PanelRows+k)*BlockCols+i%BlockCols] = x[k*d+i]
 					}
 				}
 				c := make([]float64, width*width)
-				s.add(c, pack, d, rows)
+				s.Add(c, pack, d, rows)
 				for i := range d {
 					for j := i; j < d; j++ {
 						want := 0.0
@@ -56,19 +56,19 @@ func TestSyrk(t *testing.T) {
 // TestKernelsAgree demands equal bits of the kernel that this machine uses and of the portable one.
 func TestKernelsAgree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	a, b := make([]float64, panelRows*blockCols), make([]float64, panelRows*blockCols)
+	a, b := make([]float64, PanelRows*BlockCols), make([]float64, PanelRows*BlockCols)
 	for i := range a {
 		a[i], b[i] = rng.NormFloat64(), rng.NormFloat64()*math.Exp(rng.NormFloat64()*10)
 	}
 	const stride = 32
-	for _, rows := range []int{0, 1, 2, 77, panelRows} {
+	for _, rows := range []int{0, 1, 2, 77, PanelRows} {
 		got, want := make([]float64, 4*stride), make([]float64, 4*stride)
 		for i := range got {
 			got[i] = float64(i)
 			want[i] = float64(i)
 		}
-		kernel(got, stride, a[4:], b, rows)
-		kernelGeneric(want, stride, a[4:], b, rows)
+		kernel(got, stride, a[4:], 3, BlockCols-1, b, BlockCols, rows)
+		kernelGeneric(want, stride, a[4:], 3, BlockCols-1, b, BlockCols, rows)
 		for i := range got {
 			if got[i] != want[i] {
 				t.Errorf("rows %d element %d: %v and %v", rows, i, got[i], want[i])
@@ -77,18 +77,18 @@ func TestKernelsAgree(t *testing.T) {
 	}
 }
 
-func BenchmarkSyrk(b *testing.B) {
+func BenchmarkGram(b *testing.B) {
 	const d = 768
-	s := syrk{workers: 1}
-	pack := s.panel(d)
+	s := Gram{Workers: 1}
+	pack := s.Panel(d)
 	for i := range pack {
 		pack[i] = float64(i % 7)
 	}
-	width := blocksOf(d) * blockCols
+	width := Blocks(d) * BlockCols
 	c := make([]float64, width*width)
 	for b.Loop() {
-		s.add(c, pack, d, panelRows)
+		s.Add(c, pack, d, PanelRows)
 	}
-	b.ReportMetric(float64(b.N)*panelRows/b.Elapsed().Seconds(), "rows/s")
-	b.ReportMetric(float64(b.N)*panelRows*d*d/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+	b.ReportMetric(float64(b.N)*PanelRows/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(b.N)*PanelRows*d*d/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
