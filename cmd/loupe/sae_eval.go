@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"loupe/internal/atomicfile"
+	"loupe/internal/hub"
 	"loupe/probe/store"
 	"loupe/sae"
 	"loupe/sae/evaluate"
@@ -26,6 +27,7 @@ type saeEval struct {
 	target   []string
 	special  bool
 	identity int64
+	model    string
 	out      string
 }
 
@@ -60,6 +62,8 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 	f.Int64Var(&e.config.Rows, "tokens", e.config.Rows, "rows to measure on, at most")
 	f.BoolVar(&e.special, "special", false, "include the rows of special tokens")
 	f.IntVar(&e.config.RandomSeeds, "random-seeds", e.config.RandomSeeds, "seeds of the random control; 0: none")
+	f.StringVar(&e.model, "model", "", "model that made the store, for the suites that run it (default: the one that the store names, if it is on this machine)")
+	f.IntVar(&e.config.Texts, "texts", e.config.Texts, "sequences of the store that are run through the model")
 	f.Int64Var(&e.identity, "identity-rows", 2000, "rows of the test whether an SAE belongs to the store; 0: no test")
 	f.StringVar(&e.out, "out", "", "file for the whole result (default: eval.json in each SAE's folder)")
 	return cmd
@@ -79,7 +83,7 @@ func suiteHelp() string {
 	return out.String()
 }
 
-func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e saeEval) error {
+func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e saeEval) (err error) {
 	suites, err := evaluate.SuiteNames(e.suites)
 	if err != nil {
 		return usageError{err}
@@ -111,6 +115,14 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 		return err
 	}
 	bench := &evaluate.Bench{Config: e.config, Backend: b, Store: st, Out: a.err, Log: a.log}
+	if evaluate.NeedModel(suites) {
+		if bench.Subject, err = e.subject(ctx, a, b, st); err != nil {
+			return err
+		}
+		if bench.Subject != nil {
+			defer func() { err = errors.Join(err, bench.Subject.Close()) }()
+		}
+	}
 	var ids []evaluate.Identity
 	for _, d := range dicts {
 		if e.identity > 0 && d.SAE != nil {
@@ -133,6 +145,20 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 		return a.printJSON(report)
 	}
 	return report.Print(a.out)
+}
+
+// subject loads the model that was named, or the store's own if it is on this machine; nil where it is not.
+func (e saeEval) subject(ctx context.Context, a *app, b compute.Backend, st *store.Store) (*evaluate.Subject, error) {
+	if e.model != "" {
+		return evaluate.OpenSubject(ctx, b, e.model, false, st, a.log)
+	}
+	own := st.Manifest().Model.ID
+	s, err := evaluate.OpenSubject(ctx, b, own, true, st, a.log)
+	if errors.Is(err, hub.ErrNotFound) || errors.Is(err, hub.ErrRef) {
+		a.log.Warn("the store's model is not on this machine; suites that need it are left out", "model", own, "cure", "give --model")
+		return nil, nil
+	}
+	return s, err
 }
 
 // open reads the SAEs.

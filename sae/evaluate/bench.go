@@ -53,6 +53,7 @@ type Bench struct {
 	Config
 	Backend compute.Backend
 	Store   *store.Store
+	Subject *Subject // the store's model; nil: suites that need one are left out
 
 	// Out and Log receive progress; nil for none.
 	Out io.Writer
@@ -68,6 +69,7 @@ type Suite struct {
 	Name  string
 	About string
 	Off   string // why it is left out unless it is named; "" for the others
+	Model bool   // it runs the model that made the store
 	run   func(*Bench, context.Context, []*Dictionary) (*Outcome, error)
 }
 
@@ -76,6 +78,7 @@ func Suites() []Suite {
 	return []Suite{
 		{Name: "core", About: "reconstruction, sparsity, dead latents", run: (*Bench).Core},
 		{Name: "geometry", About: "cosines of decoder rows and encoder columns", run: (*Bench).Geometry},
+		{Name: "splice", About: "the model with the dictionary in it: loss, or pooled embeddings", Model: true, run: (*Bench).Splice},
 	}
 }
 
@@ -102,8 +105,16 @@ func SuiteNames(names []string) ([]string, error) {
 	return out, nil
 }
 
+// NeedModel tells whether one of the named suites runs the model.
+func NeedModel(names []string) bool {
+	return slices.ContainsFunc(Suites(), func(s Suite) bool { return s.Model && slices.Contains(names, s.Name) })
+}
+
 // errLeftOut marks a suite that cannot run on this bench.
 var errLeftOut = errors.New("left out")
+
+// l0Rows are enough rows to know L0.
+const l0Rows = 20_000
 
 // Measure runs the named suites on dictionaries and on their controls, joins the seeds of a method and ranks.
 func (b *Bench) Measure(ctx context.Context, dicts []*Dictionary, names []string) (*Report, error) {
@@ -117,7 +128,11 @@ func (b *Bench) Measure(ctx context.Context, dicts []*Dictionary, names []string
 	if err := checkNames(dicts); err != nil {
 		return nil, err
 	}
-	core, err := b.Core(ctx, dicts) // whatever is asked for: the controls need L0
+	first := *b // whatever is asked for: the controls need L0
+	if !slices.Contains(names, "core") {
+		first.Rows = min(b.Rows, l0Rows)
+	}
+	core, err := first.Core(ctx, dicts)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +173,7 @@ func (b *Bench) Measure(ctx context.Context, dicts []*Dictionary, names []string
 		if err != nil {
 			return nil, fmt.Errorf("suite %s: %w", s.Name, err)
 		}
-		if out.Methods, err = joinSeeds(out, all, b.Boot.Level); err != nil {
+		if out.Methods, err = joinSeeds(out, append(slices.Clone(all), out.baselines...), b.Boot.Level); err != nil {
 			return nil, fmt.Errorf("suite %s: %w", s.Name, err)
 		}
 		r.Outcomes = append(r.Outcomes, out)

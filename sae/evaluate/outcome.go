@@ -35,6 +35,8 @@ type Outcome struct {
 	LeftOut map[string]string `json:"left_out,omitempty"`
 	Notes   []string          `json:"notes,omitempty"`
 	Methods []MethodScore     `json:"methods,omitempty"` // the scores of each method's seeds joined; see Bench.Measure
+
+	baselines []*Dictionary // rows of Scores that stand for no dictionary
 }
 
 // leaveOut records why a dictionary was not measured.

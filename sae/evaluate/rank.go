@@ -1,7 +1,9 @@
 package evaluate
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"loupe/internal/stats"
 	"loupe/sae"
@@ -59,7 +61,19 @@ func joinSeeds(o *Outcome, dicts []*Dictionary, level float64) ([]MethodScore, e
 			m.Values[name] = one[0].Mean
 		}
 	}
+	slices.SortStableFunc(out, func(a, b MethodScore) int { return cmp.Compare(controlOrder(a.Control), controlOrder(b.Control)) })
 	return out, rankMethods(o, out, values, level)
+}
+
+// controlOrder puts what is measured before its controls, and those before the baselines.
+func controlOrder(control string) int {
+	switch control {
+	case "":
+		return 0
+	case ControlRandom, ControlPCA, ControlLinear:
+		return 1
+	}
+	return 2
 }
 
 // rankMethods sets ranks and ties.
@@ -74,7 +88,7 @@ func rankMethods(o *Outcome, methods []MethodScore, values map[string]map[string
 		if len(seeds) == 0 {
 			continue
 		}
-		if m.Control == ControlPCA || m.Control == ControlLinear { // no seed could change it
+		if m.Control != "" && m.Control != ControlRandom { // no seed could change it
 			seeds = []float64{seeds[0], seeds[0]}
 		}
 		contenders = append(contenders, sae.Contender{Name: m.Method, Values: seeds})

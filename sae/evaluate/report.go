@@ -51,7 +51,7 @@ func (r *Report) Of(name string) *Report {
 		own := *o
 		own.Scores, own.Methods = nil, nil // a ranking of several methods is the whole report's
 		for _, s := range o.Scores {
-			if keep[s.Dictionary] {
+			if keep[s.Dictionary] || slices.ContainsFunc(o.baselines, func(d *Dictionary) bool { return d.Name == s.Dictionary }) {
 				own.Scores = append(own.Scores, s)
 			}
 		}
