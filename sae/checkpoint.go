@@ -66,6 +66,9 @@ func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
 	out := []safetensors.Tensor{
 		safetensors.I64("silent", []int{t.cfg.latents()}, t.silent), safetensors.I64("born", []int{t.cfg.latents()}, t.born),
 	}
+	for i, v := range t.standards() {
+		out = append(out, safetensors.F32(standardNames[i], []int{len(*v)}, *v))
+	}
 	for i, w := range []weights{p.w, p.m, p.v} {
 		for j, info := range layout(t.cfg) {
 			out = append(out, safetensors.F32(momentNames[i]+info.name, info.shape, w.slices()[j]))
@@ -73,6 +76,17 @@ func (t *Trainer) stateTensors(p params) []safetensors.Tensor {
 	}
 	return out
 }
+
+// standards are the means and deviations of the data, none without NormalizePerDimension.
+func (t *Trainer) standards() []*[]float32 {
+	if t.cfg.Normalize != NormalizePerDimension {
+		return nil
+	}
+	return []*[]float32{&t.standard.mean, &t.standard.sd, &t.outStandard.mean, &t.outStandard.sd}
+}
+
+// standardNames are those of standards.
+var standardNames = [4]string{"in.mean", "in.sd", "out.mean", "out.sd"}
 
 // momentNames are the prefixes of a weight's value, first and second moment.
 var momentNames = [3]string{"w.", "m.", "v."}
@@ -147,6 +161,18 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 	}
 	t := &Trainer{
 		cfg: s.Config, step: s.Step, scales: s.Scales, outScales: s.OutScales, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
+	}
+	for i, v := range t.standards() {
+		want := []int{s.Config.inWidth()}
+		if i >= 2 {
+			want[0] = s.Config.width()
+		}
+		if *v, err = readTensor(f, standardNames[i], want); err != nil {
+			return nil, nil, err
+		}
+		if i%2 == 1 && slices.ContainsFunc(*v, func(sd float32) bool { return !(sd > 0) }) {
+			return nil, nil, fmt.Errorf("%s holds a value that is not positive", standardNames[i])
+		}
 	}
 	if err := t.open(b, p); err != nil {
 		return nil, nil, err

@@ -12,9 +12,10 @@ const (
 	LossFVU = "fvu" // squared error over the variance of the batch, AuxK over the variance of the residual (OpenAI)
 	LossMSE = "mse" // squared error summed over d, averaged over the batch, and AuxK the same (SAELens)
 
-	NormalizeNone     = "none"
-	NormalizeExpected = "expected_average_only_in" // one scale s with E|s x| = sqrt(d), folded into the weights on save
-	NormalizeUnit     = "unit_mean_square_norm"    // one scale s with E|s x|^2 = 1 (DeepMind, dictionary_learning), folded on save
+	NormalizeNone         = "none"
+	NormalizeExpected     = "expected_average_only_in" // one scale s with E|s x| = sqrt(d), folded into the weights on save
+	NormalizePerDimension = "per_dimension"            // each dimension less its mean, by its standard deviation, folded on save
+	NormalizeUnit         = "unit_mean_square_norm"    // one scale s with E|s x|^2 = 1 (DeepMind, dictionary_learning), folded on save
 
 	DecoderUnit = "unit" // rows of W_dec have norm 1; the parallel part of their gradient is removed
 	DecoderFree = "free" // no constraint
@@ -68,7 +69,7 @@ type Config struct {
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
-	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,unit_mean_square_norm,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; unit_mean_square_norm: the same with E|s x|^2 = 1; the last two: row by row, undone on the output"`
+	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,unit_mean_square_norm,per_dimension,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; unit_mean_square_norm: the same with E|s x|^2 = 1; per_dimension: each dimension less its mean and by its standard deviation, likewise; the last two: row by row, undone on the output"`
 	Decoder          string `json:"decoder" enum:"unit,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient"`
 	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
 	InitRows         int    `json:"init_rows" doc:"rows that give the scale and b_dec, their geometric median"`
@@ -207,7 +208,7 @@ func (c Config) Validate() error {
 		c.validateArch(bad),
 		oneOf("schedule", c.Schedule, ScheduleLinear, ScheduleCosine),
 		oneOf("loss", c.Loss, LossFVU, LossMSE),
-		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, NormalizeUnit, normalizeLayerNorm, normalizeConstantNorm),
+		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, NormalizeUnit, NormalizePerDimension, normalizeLayerNorm, normalizeConstantNorm),
 		oneOf("decoder", c.Decoder, DecoderUnit, DecoderFree),
 		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
 	} {

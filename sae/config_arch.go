@@ -64,6 +64,9 @@ func (c Config) scales() bool {
 	return c.Normalize == NormalizeExpected || c.Normalize == NormalizeUnit
 }
 
+// folds tells whether the normalisation is of the data before it reaches the model, and folded into the weights on save.
+func (c Config) folds() bool { return c.scales() || c.Normalize == NormalizePerDimension }
+
 // batchK is the number of latents that batchtopk keeps of a batch.
 func (c Config) batchK() int {
 	k := float64(c.K)
@@ -85,7 +88,7 @@ func supports(c Config, engine string) bool {
 		return true
 	case EngineHybrid, EngineXLA:
 		onHost := c.Arch == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.LevelAux
-		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.scales() || c.Normalize == "")
+		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.folds() || c.Normalize == "")
 	}
 	return false
 }
@@ -163,8 +166,8 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 		return bad("threshold_lr", c.ThresholdLR, "above 0 and at most 1")
 	case c.byBatch() && c.batchK() < 1:
 		return bad("target_l0", c.TargetL0, "at least one latent for a batch")
-	case c.scales() && c.Arch == ArchMatchingPursuit:
-		return bad("normalize_activations", c.Normalize, "another one: a scale cannot be folded into matching pursuit's tied weights")
+	case c.folds() && c.Arch == ArchMatchingPursuit:
+		return bad("normalize_activations", c.Normalize, "another one: scales cannot be folded into matching pursuit's tied weights")
 	case c.Engine != EngineAuto && !supports(c, c.Engine):
 		return bad("engine", c.Engine, fmt.Sprintf("%q or %q for %s with normalisation %s", EngineAuto, EngineDense, c.Arch, c.Normalize))
 	}

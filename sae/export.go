@@ -16,7 +16,7 @@ func exported(cfg Config, w weights) *SAE {
 		WSkip: w.named(cfg, "W_skip"), Threshold: w.named(cfg, "threshold"),
 		Metadata: map[string]any{},
 	}
-	if cfg.scales() { // folded by the trainer
+	if cfg.folds() { // folded by the trainer
 		s.Normalize = NormalizeNone
 	}
 	if cfg.selects() {
@@ -38,9 +38,10 @@ func exported(cfg Config, w weights) *SAE {
 	return s
 }
 
-// SAE returns the trained autoencoder for raw activations, in the form that SAELens saves it: an input scale s is folded
-// (W_enc * s, W_dec / s, b_dec / s); batchtopk and matryoshka become jumprelu with the running threshold; and, when
-// latents are selected by pre * |W_dec row|, the norms of the decoder rows are folded.
+// SAE returns the trained autoencoder for raw activations, in the form that SAELens saves it: batchtopk and matryoshka
+// become jumprelu with the running threshold; where latents are selected by pre * |W_dec row|, the norms of the decoder
+// rows are folded; and so is the normalisation of the data, a scale s (W_enc * s, W_dec / s, b_dec / s) or that of each
+// dimension.
 func (t *Trainer) SAE() (*SAE, error) {
 	if t.cfg.crosses() {
 		return nil, fmt.Errorf("sae: %s is no SAE of one site; use Crosscoder", t.cfg.Arch)
@@ -51,25 +52,25 @@ func (t *Trainer) SAE() (*SAE, error) {
 	}
 	out := exported(t.cfg, p.w.clone())
 	maps.Copy(out.Metadata, t.meta)
-	threshold, scale, outScale := t.threshold[0], t.scales[0], t.outScales[0]
+	fold := t.cfg.RescaleByDecoder
 	if t.cfg.byBatch() {
 		out.Arch = ArchStandard // its tensors, until it becomes jumprelu
+		err = out.batchTopKToJumpReLU(float32(t.threshold[0]))
+	} else if fold {
+		err = out.FoldDecoderNorm()
 	}
-	if scale != 1 || outScale != 1 {
-		rescale := out.RescaleByDecoder
-		out.foldScales(float32(scale), float32(outScale))
-		if rescale { // scores hold the norms of the decoder, which were divided by the scale
-			threshold /= scale
-		}
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case t.cfg.byBatch():
-		return out, out.batchTopKToJumpReLU(float32(threshold))
-	case t.cfg.RescaleByDecoder:
-		if err := out.FoldDecoderNorm(); err != nil {
-			return nil, err
-		}
-		out.RescaleByDecoder = false // of no effect with unit rows
+	if t.cfg.Normalize == NormalizePerDimension {
+		out.foldStandard(t.standard, t.outStandard)
+		fold = fold && t.cfg.byBatch() // the norms are not all the same any more, so that topk would select others
+	} else {
+		out.foldScales(float32(t.scales[0]), float32(t.outScales[0]))
 	}
-	return out, nil
+	if fold { // again, for unit rows in the units of the activations
+		err = out.FoldDecoderNorm()
+	}
+	out.RescaleByDecoder = false // the norms are folded
+	return out, err
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // StepStats is what one training step reports. Losses are of the batch before the step; MSE is in the units of the
-// activations.
+// activations or, with NormalizePerDimension, of their standard deviations.
 type StepStats struct {
 	Step      int64     `json:"step"`               // from 1
 	Tokens    int64     `json:"tokens"`             // rows seen so far
@@ -47,19 +47,20 @@ func (s StepStats) Metrics() map[string]float64 {
 // Trainer learns one SAE from batches of activations. It is not safe for concurrent use. Close frees its memory on the
 // device.
 type Trainer struct {
-	cfg       Config
-	eng       engine
-	scales    []float64 // s of each site of the input, folded into the weights on save
-	outScales []float64 // the same of a transcoder's targets; otherwise scales
-	threshold []float64 // batchtopk's running threshold, on scores, of each selection
-	step      int64     // steps done
-	control   controller
-	silent    []int64 // rows since each latent last fired
-	born      []int64 // rows seen when each latent was last resampled
-	scaled    []float32
-	target    []float32 // of a transcoder, scaled
-	dead      []int32
-	meta      map[string]any
+	cfg                   Config
+	eng                   engine
+	scales                []float64    // s of each site of the input, folded into the weights on save
+	outScales             []float64    // the same of a transcoder's targets; otherwise scales
+	standard, outStandard standardizer // with NormalizePerDimension, likewise
+	threshold             []float64    // batchtopk's running threshold, on scores, of each selection
+	step                  int64        // steps done
+	control               controller
+	silent                []int64 // rows since each latent last fired
+	born                  []int64 // rows seen when each latent was last resampled
+	scaled                []float32
+	target                []float32 // of a transcoder, scaled
+	dead                  []int32
+	meta                  map[string]any
 }
 
 // NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, width] with n >= 1, gives the input scale and
@@ -84,8 +85,14 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 	if cfg.transcodes() {
 		t.outScales = siteScales(cfg, y, cfg.outSites(), cfg.width()/cfg.outSites())
 	}
-	scaleSites(x, t.scales, cfg.DIn)
-	scaleSites(y, t.outScales, cfg.width()/cfg.outSites())
+	if cfg.Normalize == NormalizePerDimension {
+		t.standard = newStandardizer(x, cfg.inWidth())
+		t.outStandard = t.standard
+		if cfg.transcodes() {
+			t.outStandard = newStandardizer(y, cfg.width())
+		}
+	}
+	t.normalize(x, y)
 	if !cfg.transcodes() {
 		y = x
 	}
@@ -112,6 +119,16 @@ func (t *Trainer) open(b compute.Backend, p params) error {
 		t.target = make([]float32, t.cfg.Batch*t.cfg.width())
 	}
 	return nil
+}
+
+// normalize applies what is folded into the weights on save to rows of inputs x and of a transcoder's targets y.
+func (t *Trainer) normalize(x, y []float32) {
+	scaleSites(x, t.scales, t.cfg.DIn)
+	t.standard.apply(x)
+	if t.cfg.transcodes() {
+		scaleSites(y, t.outScales, t.cfg.width()/t.cfg.outSites())
+		t.outStandard.apply(y)
+	}
 }
 
 // split writes the inputs of rows to x and, for a transcoder, the targets to y.
@@ -152,8 +169,7 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 		return StepStats{}, fmt.Errorf("sae: step %d: the batch has %d values, not %d rows of width %d", next, len(batch), n, t.cfg.rowWidth())
 	}
 	split(t.cfg, batch, t.scaled, t.target)
-	scaleSites(t.scaled, t.scales, t.cfg.DIn)
-	scaleSites(t.target, t.outScales, t.cfg.width()/t.cfg.outSites())
+	t.normalize(t.scaled, t.target)
 	t.dead = t.deadLatents(t.dead)
 	rate := learningRate(t.cfg, next)
 	coef := t.control.Coef * sparsityShare(t.cfg, next)
