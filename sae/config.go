@@ -17,8 +17,15 @@ const (
 	NormalizePerDimension = "per_dimension"            // each dimension less its mean, by its standard deviation, folded on save
 	NormalizeUnit         = "unit_mean_square_norm"    // one scale s with E|s x|^2 = 1 (DeepMind, dictionary_learning), folded on save
 
-	DecoderUnit = "unit" // rows of W_dec have norm 1; the parallel part of their gradient is removed
-	DecoderFree = "free" // no constraint
+	DecoderUnit    = "unit"    // rows of W_dec have norm 1; the parallel part of their gradient is removed
+	DecoderFree    = "free"    // no constraint
+	DecoderBounded = "bounded" // rows of W_dec have norm 1 at most
+
+	InitTied   = "tied"             // W_enc starts as the transpose of W_dec
+	InitRandom = "random"           // W_enc starts with rows of its own, uniform on the sphere
+	InitMedian = "geometric_median" // b_dec starts at the geometric median of the sample
+	InitMean   = "mean"             // at its mean
+	InitZero   = "zero"             // at 0
 
 	EngineAuto   = "auto"   // the fastest, measured when the trainer is made
 	EngineHybrid = "hybrid" // encoder on the backend, the sparse half in Go
@@ -69,12 +76,15 @@ type Config struct {
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
-	Normalize        string `json:"normalize_activations" enum:"none,expected_average_only_in,unit_mean_square_norm,per_dimension,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; unit_mean_square_norm: the same with E|s x|^2 = 1; per_dimension: each dimension less its mean and by its standard deviation, likewise; the last two: row by row, undone on the output"`
-	Decoder          string `json:"decoder" enum:"unit,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient"`
-	RescaleByDecoder bool   `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
-	InitRows         int    `json:"init_rows" doc:"rows that give the scale and b_dec, their geometric median"`
-	Engine           string `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
-	CheckpointTokens int64  `json:"checkpoint_tokens" doc:"rows between checkpoints"`
+	Normalize        string  `json:"normalize_activations" enum:"none,expected_average_only_in,unit_mean_square_norm,per_dimension,layer_norm,constant_norm_rescale" doc:"expected_average_only_in: one scale s with E|s x| = sqrt(d), folded into the weights on save; unit_mean_square_norm: the same with E|s x|^2 = 1; per_dimension: each dimension less its mean and by its standard deviation, likewise; the last two: row by row, undone on the output"`
+	Decoder          string  `json:"decoder" enum:"unit,bounded,free" doc:"unit: decoder rows of norm 1, without the parallel part of their gradient; bounded: of norm 1 at most"`
+	RescaleByDecoder bool    `json:"rescale_acts_by_decoder_norm" doc:"select latents by pre * |W_dec row|, as SAELens does"`
+	InitRows         int     `json:"init_rows" doc:"rows that give the scale, b_dec and whatever else the start takes from the data"`
+	InitEncoder      string  `json:"init_encoder" enum:"tied,random" doc:"tied: W_enc starts as the transpose of W_dec; random: as rows of its own; transcoders always do"`
+	InitBDec         string  `json:"init_b_dec" enum:"geometric_median,mean,zero" doc:"where b_dec starts, over init_rows rows of what is reconstructed"`
+	InitDecoderNorm  float64 `json:"init_decoder_norm" doc:"norm of the rows of a free or bounded W_dec at the start; 0: 1, and 0.1 for transcoders"`
+	Engine           string  `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
+	CheckpointTokens int64   `json:"checkpoint_tokens" doc:"rows between checkpoints"`
 }
 
 // JumpReLUConfig is what JumpReLU alone has.
@@ -82,6 +92,7 @@ type JumpReLUConfig struct {
 	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient"`
 	Kernel     string  `json:"kernel" enum:"rectangle,gaussian,triangular,cosine,epanechnikov,quartic,silverman,cauchy" doc:"shape of what stands for the step's gradient"`
 	Init       float64 `json:"init_threshold" doc:"threshold of every latent at the start"`
+	InitL0     float64 `json:"init_l0" doc:"active latents per row at the start: each threshold is a quantile of its latent's pre-activations on the initial sample; 0: init_threshold for all"`
 	Sparsity   string  `json:"sparsity" enum:"step,tanh,quadratic,target" doc:"sparsity term; quadratic and target need target_l0"`
 	TanhScale  float64 `json:"tanh_scale" doc:"factor within the tanh"`
 	PreActCoef float64 `json:"pre_act_coef" doc:"weight of the term that lifts dead latents towards their threshold; 0: none"`
@@ -113,7 +124,7 @@ func DefaultConfig() Config {
 		Tokens: 100_000_000, Batch: 4096,
 		Warmup: 0.05, Decay: 0.2, Beta1: 0.9, Beta2: 0.999, AdamEps: 6.25e-10, Clip: 1,
 		Loss: LossFVU, AuxCoef: 1.0 / 32,
-		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768,
+		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768, InitEncoder: InitTied, InitBDec: InitMedian,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
 		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
@@ -198,6 +209,8 @@ func (c Config) Validate() error {
 		return bad("dead_tokens", c.DeadTokens, "at least 1")
 	case c.ResampleTokens < 0 || c.ResampleTokens > 0 && c.crossLayer():
 		return bad("resample_tokens", c.ResampleTokens, "0 (never) or more, and 0 for cross-layer transcoders")
+	case !(c.InitDecoderNorm >= 0 && c.InitDecoderNorm <= 1e6):
+		return bad("init_decoder_norm", c.InitDecoderNorm, "0 (the rule) or up to 1e6")
 	case c.InitRows < 1:
 		return bad("init_rows", c.InitRows, "at least 1")
 	case c.CheckpointTokens < 1:
@@ -209,7 +222,9 @@ func (c Config) Validate() error {
 		oneOf("schedule", c.Schedule, ScheduleLinear, ScheduleCosine),
 		oneOf("loss", c.Loss, LossFVU, LossMSE),
 		oneOf("normalize_activations", c.Normalize, NormalizeNone, NormalizeExpected, NormalizeUnit, NormalizePerDimension, normalizeLayerNorm, normalizeConstantNorm),
-		oneOf("decoder", c.Decoder, DecoderUnit, DecoderFree),
+		oneOf("decoder", c.Decoder, DecoderUnit, DecoderBounded, DecoderFree),
+		oneOf("init_encoder", c.InitEncoder, InitTied, InitRandom),
+		oneOf("init_b_dec", c.InitBDec, InitMedian, InitMean, InitZero),
 		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
 	} {
 		if err != nil {

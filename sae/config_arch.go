@@ -201,6 +201,8 @@ func (c Config) validateJumpReLU(bad func(string, any, string) error, number fun
 		return bad("target_l0", c.TargetL0, fmt.Sprintf("above 0 for jumprelu.sparsity %q", j.Sparsity))
 	case !number(j.Init):
 		return bad("jumprelu.init_threshold", j.Init, "at least 0")
+	case !(j.InitL0 >= 0 && j.InitL0 <= float64(c.DSAE)) || j.InitL0 > 0 && (c.crosses() || c.crossLayer()):
+		return bad("jumprelu.init_l0", j.InitL0, fmt.Sprintf("between 0 (off) and d_sae = %d, and 0 where several sites are read", c.DSAE))
 	case !number(j.TanhScale):
 		return bad("jumprelu.tanh_scale", j.TanhScale, "at least 0")
 	case !number(j.PreActCoef):

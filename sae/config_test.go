@@ -41,7 +41,7 @@ func TestConfigErrors(t *testing.T) {
 		"clip":                  func(c *Config) { c.Clip = math.NaN() },
 		"aux_k":                 func(c *Config) { c.AuxK = 65 },
 		"aux_coef":              func(c *Config) { c.AuxCoef = math.Inf(1) },
-		"dead_tokens":           func(c *Config) { c.DeadTokens = 0 },
+		"dead_tokens":           func(c *Config) { c.DeadTokens = -1 },
 		"init_rows":             func(c *Config) { c.InitRows = 0 },
 		"checkpoint_tokens":     func(c *Config) { c.CheckpointTokens = 0 },
 		"arch":                  func(c *Config) { c.Arch = "topq" },

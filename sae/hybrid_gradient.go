@@ -73,9 +73,7 @@ func (h *hybrid) update(k adamCoef) {
 			}
 			adam(&k, w.enc[a:b], m.enc[a:b], v.enc[a:b], ge)
 			adam(&k, w.dec[a:b], m.dec[a:b], v.dec[a:b], gd)
-			if h.cfg.Decoder == DecoderUnit {
-				unit(w.dec[a:b])
-			}
+			bound(h.cfg.Decoder, w.dec[a:b])
 		}
 		adam(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
 	})

@@ -9,10 +9,11 @@ import (
 // shortRow is the norm of a transcoder's free decoder rows at the start (Anthropic, April 2024: 0.05 to 1).
 const shortRow = 0.1
 
-// initialWeights returns the start for scaled rows x [n, d_in] and targets y [n, d_out] (the same rows for an
-// autoencoder): decoder rows uniform on the unit sphere by seed, the encoder their transpose, biases 0, b_dec the
-// geometric median of the targets, thresholds as configured. A transcoder has an encoder of its own, and its decoder, if
-// free, starts with short rows, so that it begins near the constant b_dec; so does a crosscoder with a free decoder.
+// initialWeights returns the start for normalised rows x [n, d_in] and targets y [n, d_out] (the same rows for an
+// autoencoder), as InitEncoder, InitBDec and InitDecoderNorm say: decoder rows uniform on the sphere by seed, the encoder
+// their transpose, biases 0, b_dec the geometric median of the targets, thresholds alike. A transcoder has an encoder of its
+// own, and its decoder, where it is not bound to unit rows, starts with short ones, so that it begins near the constant
+// b_dec; so does a crosscoder's.
 func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
@@ -26,27 +27,46 @@ func initialWeights(cfg Config, x, y []float32) weights {
 		}
 	}
 	sphere(w.dec, cfg.width())
-	if cfg.transcodes() {
+	switch {
+	case cfg.Decoder == DecoderUnit:
+	case cfg.crosses():
+		for row := range slices.Chunk(w.dec, cfg.DIn) {
+			unit(row)
+			scaleBy(row, float32(cfg.Crosscoder.InitNorm))
+		}
+	case cfg.InitDecoderNorm > 0:
+		scaleBy(w.dec, float32(cfg.InitDecoderNorm))
+	case cfg.transcodes():
+		scaleBy(w.dec, shortRow)
+	}
+	if cfg.transcodes() || cfg.InitEncoder == InitRandom && w.enc != nil {
 		sphere(w.enc, cfg.inWidth())
-		if cfg.Decoder == DecoderFree {
-			scaleBy(w.dec, shortRow)
-		}
 	} else {
-		if cfg.crosses() && cfg.Decoder == DecoderFree {
-			for row := range slices.Chunk(w.dec, cfg.DIn) {
-				unit(row)
-				scaleBy(row, float32(cfg.Crosscoder.InitNorm))
-			}
-		}
 		copy(w.enc, w.dec)
 	}
-	for j, v := range geometricMedian(y, cfg.width()) {
+	for j, v := range startOf(cfg, y) {
 		w.bDec[j] = float32(v)
 	}
 	for i, t := 0, w.named(cfg, "threshold"); i < len(t); i++ {
 		t[i] = float32(cfg.JumpReLU.Init)
 	}
 	return w
+}
+
+// startOf returns where b_dec starts, for targets y.
+func startOf(cfg Config, y []float32) []float64 {
+	d := cfg.width()
+	switch cfg.InitBDec {
+	case InitZero:
+		return make([]float64, d)
+	case InitMean:
+		mean := make([]float64, d)
+		for i, v := range y {
+			mean[i%d] += float64(v) * float64(d) / float64(len(y))
+		}
+		return mean
+	}
+	return geometricMedian(y, d)
 }
 
 // siteScales returns, for each site of the rows of x [n, sites*d], s with E|s x| = sqrt(d) or, with NormalizeUnit,

@@ -134,7 +134,7 @@ func (t *Trainer) restart(p params, i, r int, encNorm, decNorm float64) {
 		case "W_dec":
 			copy(row(p.w), out)
 			unit(row(p.w))
-			if cfg.Decoder == DecoderFree {
+			if cfg.Decoder != DecoderUnit {
 				scaleBy(row(p.w), float32(decNorm))
 			}
 		case "threshold": // half of the row's own score, which is |in| times the encoder's norm

@@ -82,6 +82,9 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 			if n == "W_dec" && cfg.Decoder == DecoderUnit {
 				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1e-30))
 			}
+			if n == "W_dec" && cfg.Decoder == DecoderBounded {
+				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1))
+			}
 			newW, newM, newV = append(newW, wi), append(newM, mi), append(newV, vi)
 		}
 		all := Concatenate([]*Node{Stack(stats[:], 0), more}, 0)

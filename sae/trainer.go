@@ -96,7 +96,13 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 	if !cfg.transcodes() {
 		y = x
 	}
-	p := newParams(initialWeights(cfg, x, y))
+	w := initialWeights(cfg, x, y)
+	if cfg.base() == ArchJumpReLU && cfg.JumpReLU.InitL0 > 0 {
+		if err := measureThresholds(b, cfg, w, x); err != nil {
+			return nil, err
+		}
+	}
+	p := newParams(w)
 	if cfg.Engine == EngineAuto {
 		name, err := fastestEngine(b, cfg, p, x)
 		if err != nil {

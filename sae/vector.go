@@ -20,6 +20,18 @@ func unit(x []float32) {
 	}
 }
 
+// bound brings a decoder row back into the set that a policy allows.
+func bound(policy string, row []float32) {
+	switch policy {
+	case DecoderUnit:
+		unit(row)
+	case DecoderBounded:
+		if n := norm2(row); n > 1 {
+			scaleBy(row, 1/n)
+		}
+	}
+}
+
 // rowNorms writes the norm of each row of w, [len(dst), d], into dst.
 func rowNorms(dst, w []float32, d int) {
 	for i := range dst {
