@@ -126,39 +126,6 @@ func newSplicer(e *model.Engine, m *model.Model, read, site model.Site, plan mod
 	return sp, nil
 }
 
-// insideModel tells whether model.Edit computes the autoencoder's function, and with which TopK.
-func insideModel(e *model.Engine, s *SAE) (k int, ok bool) {
-	if s == nil || s.RescaleByDecoder || s.Normalize != NormalizeNone && s.Normalize != NormalizeExpected {
-		return 0, false
-	}
-	switch s.Arch {
-	case ArchStandard, ArchJumpReLU:
-		return 0, true
-	case ArchTopK:
-		return s.K, e.Backend().String() != "go" // where TopK does not finish
-	}
-	return 0, false
-}
-
-// editTensors are the run-time tensors of a model.Edit that holds s.
-func editTensors(s *SAE) map[string]*tensors.Tensor {
-	in := map[string]*tensors.Tensor{
-		"W_enc": tensors.FromFlatDataAndDimensions(s.WEnc, s.DIn, s.DSAE), "b_enc": tensors.FromFlatDataAndDimensions(s.BEnc, s.DSAE),
-		"W_dec": tensors.FromFlatDataAndDimensions(s.WDec, s.DSAE, s.DIn), "b_dec": tensors.FromFlatDataAndDimensions(s.BDec, s.DIn),
-	}
-	if s.ApplyBDecToInput {
-		in["b_in"] = in["b_dec"]
-	}
-	if s.Arch == ArchJumpReLU {
-		threshold := make([]float32, s.DSAE)
-		for i, v := range s.Threshold {
-			threshold[i] = max(v, 0) // below zero the ReLU decides
-		}
-		in["latent_threshold"] = tensors.FromFlatDataAndDimensions(threshold, s.DSAE)
-	}
-	return in
-}
-
 // SetMean sets what mean ablation puts in, [width].
 func (s *Splicer) SetMean(mean []float32) error {
 	if len(mean) != s.width {

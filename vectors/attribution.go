@@ -20,13 +20,15 @@ type Attribution struct {
 const sumTolerance = 1e-3
 
 // Attribute is direct logit attribution: the norm's scale is frozen at that of the residual stream [t, d], which makes the
-// logit a sum over components, each [t, d]:
+// logit, before a soft cap, a sum over components, each [t, d]:
 //
 //	part[c, t] = centre(component_c) / scale * gamma . Unembed[:, target]
 //
 // Components must sum to the residual; otherwise a writer is missing and the error names the largest gap.
 func (l *Lens) Attribute(residual *mat.Dense, components []*mat.Dense, targets []int) (*Attribution, error) {
-	logits, err := l.Logits(residual)
+	uncapped := *l
+	uncapped.Softcap = 0
+	logits, err := uncapped.Logits(residual)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type Lens struct {
 	Gamma, Beta []float64  // [d]; nil is ones and zeros; NoNorm reads neither, RMSNorm no Beta
 	Unembed     *mat.Dense // [d, v]
 	Bias        []float64  // [v] or nil
+	Softcap     float64    // c of c tanh(logit / c); 0 is none
 }
 
 // Validate says which part does not fit.
@@ -36,8 +37,8 @@ func (l *Lens) Validate() error {
 	switch {
 	case l.Norm != LayerNorm && l.Norm != RMSNorm && l.Norm != NoNorm:
 		return fmt.Errorf("vectors: lens norm %q: %w; it is %q, %q or %q", l.Norm, ErrArgument, LayerNorm, RMSNorm, NoNorm)
-	case !(l.Eps >= 0):
-		return fmt.Errorf("vectors: lens eps %v: %w", l.Eps, ErrArgument)
+	case !(l.Eps >= 0) || !(l.Softcap >= 0):
+		return fmt.Errorf("vectors: lens eps %v, softcap %v: %w; they are 0 or more", l.Eps, l.Softcap, ErrArgument)
 	case l.Gamma != nil && len(l.Gamma) != d, l.Beta != nil && len(l.Beta) != d, l.Bias != nil && len(l.Bias) != v:
 		return fmt.Errorf("vectors: lens with gamma [%d], beta [%d], bias [%d] and unembedding [%d, %d]: %w", len(l.Gamma), len(l.Beta), len(l.Bias), d, v, ErrShape)
 	}
@@ -67,8 +68,14 @@ func (l *Lens) Logits(h *mat.Dense) (*mat.Dense, error) {
 	var out mat.Dense
 	out.Mul(normed, l.Unembed)
 	for i := range t {
+		row := out.RawRowView(i)
 		if l.Bias != nil {
-			floats.Add(out.RawRowView(i), l.Bias)
+			floats.Add(row, l.Bias)
+		}
+		for j, v := range row {
+			if l.Softcap > 0 {
+				row[j] = l.Softcap * math.Tanh(v/l.Softcap)
+			}
 		}
 	}
 	return &out, nil

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,62 @@ func TestParamsWith(t *testing.T) {
 	} {
 		if _, err := m.Params.With(map[string]*tensors.Tensor{name: x}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s of shape %s: %v", name, x.Shape(), err)
+		}
+	}
+}
+
+// TestParamsWithValues: values come back as they were put, rounded in bfloat16; the original is untouched, and stays after the
+// copy is freed.
+func TestParamsWithValues(t *testing.T) {
+	engine := NewEngine(graphtest.Backend(t), nil)
+	for _, dtype := range []DType{Float32, BFloat16} {
+		m, err := Load(t.Context(), engine.Backend(), filepath.Join(graphtest.Golden(t), "models", "tiny", "gpt2"), Options{DType: dtype})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const name = "blocks.0.W_out"
+		before, err := m.Params.Values(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := slices.Clone(before)
+		for i := range put {
+			put[i] += 0.5
+		}
+		q, err := m.Params.WithValues(engine.Backend(), map[string][]float32{name: put})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := q.Values(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tol := 0.0
+		if dtype == BFloat16 {
+			tol = 1.0 / 256 // half a unit in the last of 8 digits
+		}
+		nearly(t, name, got, put, tol)
+		if q.Get("W_E") != m.Params.Get("W_E") {
+			t.Error("the copy does not share the embedding")
+		}
+		if err := q.FreeUnshared(m.Params); err != nil {
+			t.Fatal(err)
+		}
+		after, err := m.Params.Values(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(before, after) {
+			t.Error("the original changed")
+		}
+		if _, err := m.Params.WithValues(engine.Backend(), map[string][]float32{name: put[1:]}); err == nil {
+			t.Error("one value too few was accepted")
+		}
+		if _, err := m.Params.Values("W_none"); err == nil {
+			t.Error("an unknown parameter was accepted")
+		}
+		if err := m.Params.Free(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
