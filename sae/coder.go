@@ -59,10 +59,13 @@ func (c *Crosscoder) arch() string {
 
 // Coder returns what was trained: the [SAE], [Crosscoder] or [CLT] for raw activations.
 func (t *Trainer) Coder() (Coder, error) {
-	if t.cfg.crosses() {
-		return t.Crosscoder()
+	switch {
+	case t.cfg.crosses():
+		return coderOf(t.Crosscoder())
+	case t.cfg.crossLayer():
+		return coderOf(t.CLT())
 	}
-	return t.SAE()
+	return coderOf(t.SAE())
 }
 
 // ReadCoder reads what lies at path in any of the [Formats] and returns the format's name.
@@ -72,7 +75,7 @@ func ReadCoder(path string) (Coder, string, error) {
 		return nil, "", err
 	}
 	if f.readCoder == nil {
-		s, err := f.read(path)
+		s, err := coderOf(f.read(path))
 		return s, f.name, err
 	}
 	c, err := f.readCoder(path)

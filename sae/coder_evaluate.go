@@ -126,6 +126,9 @@ func newCoderRunner(b compute.Backend, c Coder, batch int) (coderRunner, error) 
 		},
 		close: func() {},
 	}
+	if x, ok := c.(*CLT); ok {
+		return newCLTRunner(b, x, batch)
+	}
 	s, isSAE := c.(*SAE)
 	if x, ok := c.(*Crosscoder); ok {
 		flat, err := x.Flat()

@@ -36,13 +36,13 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder" doc:"architecture"`
+	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder,clt,jumprelu_clt,topk_clt,batchtopk_clt" doc:"architecture"`
 	DIn       int    `json:"d_in" doc:"width of the activations, of one site; 0: that of the data"`
-	Layers    int    `json:"layers" doc:"number of sites that a crosscoder reads: layers, or models"`
-	DSAE      int    `json:"d_sae" doc:"number of latents; 0: expansion * d_in"`
+	Layers    int    `json:"layers" doc:"number of sites that a crosscoder reads, layers or models, or of layers of a cross-layer transcoder; 0 in a group: that of the inputs"`
+	DSAE      int    `json:"d_sae" doc:"number of latents, of each layer of a cross-layer transcoder; 0: expansion * d_in"`
 	Expansion int    `json:"expansion" doc:"latents per input dimension when d_sae is 0"`
 	DOut      int    `json:"d_out" doc:"width of what a transcoder writes; 0: d_in"`
-	K         int    `json:"k" doc:"latents kept for each row; batchtopk and matryoshka_batchtopk: on average, unless target_l0 is set"`
+	K         int    `json:"k" doc:"latents kept for each row, over all layers; batchtopk and matryoshka_batchtopk: on average, unless target_l0 is set"`
 
 	Tokens int64  `json:"tokens" doc:"rows to train on, rounded up to whole batches"`
 	Batch  int    `json:"batch" doc:"rows of one step"`

@@ -11,6 +11,7 @@ var trainable = [...]string{
 	ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
 	ArchTranscoder, ArchSkipTranscoder, ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKSkipTranscoder,
 	ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder,
+	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT,
 }
 
 // base is the architecture without its form as a transcoder or crosscoder: what its activation function and its loss are

@@ -130,7 +130,7 @@ func (t *Trainer) Crosscoder() (*Crosscoder, error) {
 			c.Threshold = append(c.Threshold, float32(v))
 		}
 	}
-	if cfg.Normalize == NormalizeExpected {
+	if cfg.scales() {
 		for _, s := range t.scales {
 			c.Scales = append(c.Scales, float32(s))
 		}

@@ -43,8 +43,8 @@ func exported(cfg Config, w weights) *SAE {
 // rows are folded; and so is the normalisation of the data, a scale s (W_enc * s, W_dec / s, b_dec / s) or that of each
 // dimension.
 func (t *Trainer) SAE() (*SAE, error) {
-	if t.cfg.crosses() {
-		return nil, fmt.Errorf("sae: %s is no SAE of one site; use Crosscoder", t.cfg.Arch)
+	if t.cfg.crosses() || t.cfg.crossLayer() {
+		return nil, fmt.Errorf("sae: %s is no SAE of one site; use Coder", t.cfg.Arch)
 	}
 	p, err := t.eng.snapshot()
 	if err != nil {

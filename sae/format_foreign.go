@@ -159,14 +159,7 @@ func (t *foreign) rest(ignored ...string) error {
 
 // readConfig reads a JSON object of bounded size.
 func readConfig(path string) (map[string]any, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxConfig {
-		return nil, fmt.Errorf("%s has %d bytes, above the limit of %d; it is no configuration", path, info.Size(), maxConfig)
-	}
-	raw, err := os.ReadFile(path)
+	raw, err := readBounded(path)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +168,18 @@ func readConfig(path string) (map[string]any, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// readBounded reads a configuration file of bounded size.
+func readBounded(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxConfig {
+		return nil, fmt.Errorf("%s has %d bytes, above the limit of %d; it is no configuration", path, info.Size(), maxConfig)
+	}
+	return os.ReadFile(path)
 }
 
 // decodeConfig moves a JSON object into a struct.

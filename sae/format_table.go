@@ -17,6 +17,7 @@ const (
 	FormatCrosscoder         = "crosscoder"          // loupe's own: crosscoder.json and crosscoder.safetensors
 	FormatSoFCrosscoder      = "sof_crosscoder"      // science-of-finetuning's dictionary_learning: config.json and model.safetensors, or a .pt file
 	FormatKissaneCrosscoder  = "kissane_crosscoder"  // ckkissane/crosscoder-model-diff-replication: cfg.json and cc_weights.pt
+	FormatCLT                = "clt"                 // circuit-tracer: config.yaml, W_enc_i.safetensors and W_dec_i.safetensors
 )
 
 // Format describes one of the formats.
@@ -46,7 +47,7 @@ type format struct {
 // formats is the table; the first that matches a path is its format.
 func formats() []format {
 	return []format{
-		crosscoderFormatRow(), sofFormatRow(), kissaneFormatRow(),
+		crosscoderFormatRow(), sofFormatRow(), kissaneFormatRow(), cltFormatRow(),
 		{name: FormatSAELens, files: []string{configFile, weightsFile}, read: Load, write: writeSAELens},
 		{name: FormatSparsify, files: []string{configFile, sparsifyWeights}, read: readSparsify, write: writeSparsify},
 		{name: FormatDictionaryLearning, files: []string{dictionaryConfig, dictionaryWeights}, read: readDictionaryLearning, write: writeDictionaryLearning},

@@ -18,31 +18,17 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
 	sphere := func(rows []float32, d int) {
-		for i := range cfg.DSAE {
-			row := rows[i*d : (i+1)*d]
+		for row := range slices.Chunk(rows, d) {
 			for j := range row {
 				row[j] = float32(rng.NormFloat64())
 			}
 			unit(row)
 		}
 	}
-	sphere(w.dec, cfg.width())
-	switch {
-	case cfg.Decoder == DecoderUnit:
-	case cfg.crosses():
-		for row := range slices.Chunk(w.dec, cfg.DIn) {
-			unit(row)
-			scaleBy(row, float32(cfg.Crosscoder.InitNorm))
-		}
-	case cfg.InitDecoderNorm > 0:
-		scaleBy(w.dec, float32(cfg.InitDecoderNorm))
-	case cfg.transcodes():
-		scaleBy(w.dec, shortRow)
-	}
-	if cfg.transcodes() || cfg.InitEncoder == InitRandom && w.enc != nil {
-		sphere(w.enc, cfg.inWidth())
+	if cfg.crossLayer() {
+		startCLT(cfg, w, sphere)
 	} else {
-		copy(w.enc, w.dec)
+		startDecoder(cfg, w, sphere)
 	}
 	for j, v := range startOf(cfg, y) {
 		w.bDec[j] = float32(v)
@@ -67,6 +53,44 @@ func startOf(cfg Config, y []float32) []float64 {
 		return mean
 	}
 	return geometricMedian(y, d)
+}
+
+// startDecoder writes a dictionary and its encoder.
+func startDecoder(cfg Config, w weights, sphere func(rows []float32, d int)) {
+	sphere(w.dec, cfg.width())
+	switch {
+	case cfg.Decoder == DecoderUnit:
+	case cfg.crosses():
+		for row := range slices.Chunk(w.dec, cfg.DIn) {
+			unit(row)
+			scaleBy(row, float32(cfg.Crosscoder.InitNorm))
+		}
+	case cfg.InitDecoderNorm > 0:
+		scaleBy(w.dec, float32(cfg.InitDecoderNorm))
+	case cfg.transcodes():
+		scaleBy(w.dec, shortRow)
+	}
+	if cfg.transcodes() || cfg.InitEncoder == InitRandom && w.enc != nil {
+		sphere(w.enc, cfg.inWidth())
+	} else {
+		copy(w.enc, w.dec)
+	}
+}
+
+// startCLT writes the encoders and decoders of a cross-layer transcoder, whose decoder rows are those of all layers.
+func startCLT(cfg Config, w weights, sphere func(rows []float32, d int)) {
+	sphere(w.enc, cfg.DIn)
+	for l := range cfg.Layers {
+		dec := w.named(cfg, cltDecoder(l))
+		sphere(dec, len(dec)/cfg.DSAE)
+		switch {
+		case cfg.Decoder == DecoderUnit:
+		case cfg.InitDecoderNorm > 0:
+			scaleBy(dec, float32(cfg.InitDecoderNorm))
+		default:
+			scaleBy(dec, shortRow)
+		}
+	}
 }
 
 // siteScales returns, for each site of the rows of x [n, sites*d], s with E|s x| = sqrt(d) or, with NormalizeUnit,

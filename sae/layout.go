@@ -1,6 +1,10 @@
 package sae
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // weightInfo names one trained tensor and gives its shape. In training the encoder lies as [F, d_in], transposed against
 // W_enc, so that a latent's weights lie together. A crosscoder's d_in is that of all sites, one after the other.
@@ -11,6 +15,9 @@ type weightInfo struct {
 
 // layout lists the tensors that cfg trains, in the order of weights.slices.
 func layout(cfg Config) []weightInfo {
+	if cfg.crossLayer() {
+		return cltLayout(cfg)
+	}
 	f, d, w := cfg.DSAE, cfg.inWidth(), cfg.width()
 	enc := weightInfo{"W_enc", []int{f, d}}
 	dec, bDec := weightInfo{"W_dec", []int{f, w}}, weightInfo{"b_dec", []int{w}}
@@ -31,6 +38,26 @@ func layout(cfg Config) []weightInfo {
 	}
 	return out
 }
+
+// cltLayout lists the tensors of a cross-layer transcoder. Encoders and biases of all layers are one tensor; the decoders of
+// layer l, which write to the layers from l on, are W_dec.l, so that a latent's row is all that it writes.
+func cltLayout(cfg Config) []weightInfo {
+	n, f, w := cfg.Layers, cfg.DSAE, cfg.width()/cfg.Layers
+	out := []weightInfo{{"W_enc", []int{n, f, cfg.DIn}}, {"b_enc", []int{n * f}}, {"b_dec", []int{n * w}}}
+	if cfg.base() == ArchJumpReLU {
+		out = append(out, weightInfo{"threshold", []int{n * f}})
+	}
+	for l := range n {
+		out = append(out, weightInfo{cltDecoder(l), []int{f, (n - l) * w}})
+	}
+	return out
+}
+
+// cltDecoder is the name of the decoders of a layer's latents.
+func cltDecoder(layer int) string { return fmt.Sprintf("W_dec.%d", layer) }
+
+// isDecoder tells whether a tensor's rows are what latents write.
+func isDecoder(name string) bool { return strings.HasPrefix(name, "W_dec") }
 
 // weights are the trained tensors, or one of their Adam moments. Those that an architecture has not are nil.
 type weights struct {

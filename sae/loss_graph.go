@@ -102,7 +102,15 @@ func (f forward) finish(y *Node) *Node {
 
 // decode is the residual of the reconstruction from latents acts [b, f].
 func (f forward) decode(acts *Node) *Node {
-	return f.finish(Add(Einsum("bf,fw->bw", acts, f.in.w.dec()), ExpandAxes(f.in.w.bDec(), 0)))
+	return f.finish(Add(writtenGraph(f.in, acts), ExpandAxes(f.in.w.bDec(), 0)))
+}
+
+// writtenGraph is what latents acts [b, f] write, without a bias, [b, w].
+func writtenGraph(in lossInput, acts *Node) *Node {
+	if in.cfg.crossLayer() {
+		return cltWrittenGraph(in, acts)
+	}
+	return Einsum("bf,fw->bw", acts, in.w.dec())
 }
 
 // squared is main * sum|e|^2.
@@ -110,6 +118,9 @@ func squared(in lossInput, e *Node) *Node { return Mul(in.main, ReduceAllSum(Squ
 
 // preOf returns xc W_enc + b_enc, [b, f].
 func preOf(in lossInput, xc *Node) *Node {
+	if in.cfg.crossLayer() {
+		return cltPreGraph(xc, in.w.enc(), in.w.bEnc())
+	}
 	return preGraph(xc, transposedEncoder(in), in.w.bEnc())
 }
 
@@ -131,6 +142,9 @@ func decoderNorms(in lossInput) *Node {
 	if in.cfg.crosses() {
 		return codeNormGraph(in.cfg, in.w.dec())
 	}
+	if in.cfg.crossLayer() {
+		return cltNormGraph(in)
+	}
 	return Transpose(rootGraph(ReduceAndKeep(Square(in.w.dec()), ReduceSum, 1)), 0, 1)
 }
 
@@ -143,10 +157,19 @@ func rootGraph(sq *Node) *Node {
 // auxGraph is AuxK: the k_aux dead latents with the largest scores reconstruct the residual -e, held fixed, without
 // b_dec. pre and scores are [b, f], e [b, w]; the result is a scalar.
 func auxGraph(in lossInput, pre, scores, e *Node) *Node {
-	return auxBand(in, pre, scores, e, in.w.dec(), in.dead, in.aux, min(in.cfg.AuxK, in.cfg.DSAE))
+	write := func(acts *Node) *Node { return writtenGraph(in, acts) }
+	return auxBand(in, pre, scores, e, deadBand{in.dead, in.aux, min(in.cfg.AuxK, in.cfg.latents())}, write)
 }
 
-func auxBand(in lossInput, pre, scores, e, dec, dead, factor *Node, k int) *Node {
+// deadBand are the dead latents of a band and how AuxK takes them.
+type deadBand struct {
+	mask   *Node // [f], 1 for a dead latent
+	factor *Node // scalar, see auxCoef
+	k      int   // latents of a row
+}
+
+func auxBand(in lossInput, pre, scores, e *Node, band deadBand, write func(acts *Node) *Node) *Node {
+	dead, factor, k := band.mask, band.factor, band.k
 	alive := Equal(dead, ZerosLike(dead))
 	alive = BroadcastToDims(ExpandAxes(alive, 0), pre.Shape().Dimensions...)
 	masked := Where(alive, Infinity(pre.Graph(), pre.DType(), -1), scores) // [b, f]
@@ -157,7 +180,7 @@ func auxBand(in lossInput, pre, scores, e, dec, dead, factor *Node, k int) *Node
 	}
 	chosen := And(topKMaskGraph(masked, k), Not(alive))
 	act = Where(chosen, act, ZerosLike(act)) // [b, f]
-	return Mul(factor, ReduceAllSum(Square(Add(Einsum("bf,fd->bd", act, dec), e))))
+	return Mul(factor, ReduceAllSum(Square(Add(write(act), e))))
 }
 
 // varianceGraph returns sum|x - mean x|^2 over the rows of x [b, d].

@@ -18,6 +18,8 @@ func sparseLoss(in lossInput) lossOutput {
 	var out lossOutput
 	order := scores
 	switch {
+	case in.cfg.crossLayer() && in.cfg.selections() > 1:
+		acts, out.least = f.selectLayers(scores, pre)
 	case in.cfg.base() == ArchAbsTopK:
 		order = Abs(scores)
 		acts = Where(topKMaskGraph(order, in.cfg.K), pre, ZerosLike(pre))
@@ -52,11 +54,12 @@ func (f forward) prefixes(acts, pre, order *Node, out lossOutput) lossOutput {
 		out.e = e
 		out.main = addTo(out.main, squared(in, e))
 		if in.dead != nil && in.cfg.Matryoshka.LevelAux {
-			dead := Slice(in.dead, AxisRange(lo, hi))
+			mask := Slice(in.dead, AxisRange(lo, hi))
+			write := func(acts *Node) *Node { return Einsum("bf,fw->bw", acts, dec) }
 			// The share of dead latents of the band, in place of that of the whole dictionary.
-			scale := MulScalar(ReduceAllSum(dead), 1/float64(in.cfg.AuxK))
+			scale := MulScalar(ReduceAllSum(mask), 1/float64(in.cfg.AuxK))
 			factor := Mul(MulScalar(in.main, in.cfg.AuxCoef), Min(scale, OnesLike(scale)))
-			out.aux = addTo(out.aux, auxBand(in, band(pre), band(order), StopGradient(e), dec, dead, factor, min(in.cfg.AuxK, hi-lo)))
+			out.aux = addTo(out.aux, auxBand(in, band(pre), band(order), StopGradient(e), deadBand{mask, factor, min(in.cfg.AuxK, hi-lo)}, write))
 		}
 		lo = hi
 	}

@@ -62,8 +62,12 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 		}
 		grads, stats, more, fired := gradientsGraph(li, dense)
 		if cfg.Decoder == DecoderUnit {
-			dec := li.w.dec()
-			grads["W_dec"] = Sub(grads["W_dec"], Mul(ReduceAndKeep(Mul(grads["W_dec"], dec), ReduceSum, 1), dec))
+			for _, info := range infos {
+				if n := info.name; isDecoder(n) {
+					dec := li.w[n]
+					grads[n] = Sub(grads[n], Mul(ReduceAndKeep(Mul(grads[n], dec), ReduceSum, 1), dec))
+				}
+			}
 		}
 		norm := ScalarZero(knobs.Graph(), knobs.DType())
 		for _, info := range infos {
@@ -79,7 +83,7 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 		for _, info := range infos {
 			n := info.name
 			wi, mi, vi := adamGraph(cfg, li.w[n], sets[1][n], sets[2][n], Mul(grads[n], scale), knob(knobs, knobRate), knob(knobs, knobRoot))
-			if n == "W_dec" && cfg.Decoder == DecoderUnit {
+			if isDecoder(n) && cfg.Decoder == DecoderUnit {
 				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1e-30))
 			}
 			if n == "W_dec" && cfg.Decoder == DecoderBounded {
