@@ -37,6 +37,10 @@ func (c *Config) DeriveDefaults() {
 		c.jumpReLURecipe() // as Gemma Scope's (arXiv:2408.05147)
 	case ArchTopKTranscoder, ArchTopKSkipTranscoder:
 		c.Decoder = DecoderFree // sparsify (Paulo et al. 2025, arXiv:2501.18823) starts from W_dec = 0, without a constraint
+	case ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder:
+		c.crosscoderRecipe()
+	case ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT:
+		c.cltRecipe()
 	}
 }
 
