@@ -82,7 +82,7 @@ type Config struct {
 	InitRows         int     `json:"init_rows" doc:"rows that give the scale, b_dec and whatever else the start takes from the data"`
 	InitEncoder      string  `json:"init_encoder" enum:"tied,random" doc:"tied: W_enc starts as the transpose of W_dec; random: as rows of its own; transcoders always do"`
 	InitBDec         string  `json:"init_b_dec" enum:"geometric_median,mean,zero" doc:"where b_dec starts, over init_rows rows of what is reconstructed"`
-	InitDecoderNorm  float64 `json:"init_decoder_norm" doc:"norm of the rows of a free or bounded W_dec at the start; 0: 1, and 0.1 for transcoders"`
+	InitDecoderNorm  float64 `json:"init_decoder_norm" doc:"norm of the rows of a free or bounded W_dec at the start; 0: 1, 0.1 for transcoders, and for crosscoders, whose sites have it each, 0.08"`
 	Engine           string  `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
 	CheckpointTokens int64   `json:"checkpoint_tokens" doc:"rows between checkpoints"`
 }
@@ -129,8 +129,8 @@ func DefaultConfig() Config {
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
 		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
 		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
-		// The mixture is that of science-of-finetuning's dictionary_learning, the norm that of Kissane et al.
-		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1, InitNorm: 0.08},
+		// The mixture is that of science-of-finetuning's dictionary_learning.
+		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1},
 	}
 }
 

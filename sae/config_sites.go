@@ -37,7 +37,6 @@ type CrosscoderConfig struct {
 	Norm     string  `json:"norm" enum:"crosscoder,sae,mixed,none,decoupled" doc:"code norm: what a latent is weighed by in the sparsity term and in selection"`
 	AlphaSAE float64 `json:"alpha_sae" doc:"norm mixed: weight of the norm of the concatenated decoder rows"`
 	AlphaCC  float64 `json:"alpha_cc" doc:"norm mixed: weight of the sum of the sites' norms"`
-	InitNorm float64 `json:"init_norm" doc:"norm of each site's decoder rows at the start, where the decoder is free"`
 }
 
 // CLTConfig is what cross-layer transcoders alone have.
@@ -139,8 +138,6 @@ func (c Config) validateCrosscoder(bad func(field string, value any, want string
 		return bad("crosscoder.norm", x.Norm, "another one: topk_crosscoder selects once for all sites; use batchtopk_crosscoder")
 	case !weight(x.AlphaSAE) || !weight(x.AlphaCC) || x.Norm == CodeNormMixed && x.AlphaSAE+x.AlphaCC == 0:
 		return bad("crosscoder.alpha_sae", x.AlphaSAE, "between 0 and 1e6, as alpha_cc, and not both 0")
-	case !(x.InitNorm > 0 && x.InitNorm <= 1e6):
-		return bad("crosscoder.init_norm", x.InitNorm, "above 0 and at most 1e6")
 	case c.RescaleByDecoder:
 		return bad("rescale_acts_by_decoder_norm", true, "false for crosscoders, which have crosscoder.norm")
 	}

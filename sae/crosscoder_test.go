@@ -273,7 +273,6 @@ func TestCrosscoderConfigErrors(t *testing.T) {
 		"layers":                       func(c *Config) { c.Arch = ArchTopK },
 		"crosscoder.norm":              func(c *Config) { c.Crosscoder.Norm = "l2" },
 		"crosscoder.alpha_sae":         func(c *Config) { c.Crosscoder.Norm, c.Crosscoder.AlphaSAE, c.Crosscoder.AlphaCC = CodeNormMixed, 0, 0 },
-		"crosscoder.init_norm":         func(c *Config) { c.Crosscoder.InitNorm = 0 },
 		"normalize_activations":        func(c *Config) { c.Normalize = normalizeLayerNorm },
 		"rescale_acts_by_decoder_norm": func(c *Config) { c.RescaleByDecoder = true },
 		"engine":                       func(c *Config) { c.Engine = EngineHybrid },

@@ -18,7 +18,7 @@ import (
 func crosscoderConfig(arch, norm string) Config {
 	cfg := literatureConfig(arch)
 	cfg.Layers, cfg.DIn, cfg.DSAE, cfg.K, cfg.Batch, cfg.AuxCoef = 3, 4, 7, 2, 6, 0
-	cfg.Crosscoder = CrosscoderConfig{Norm: norm, AlphaSAE: 0.7, AlphaCC: 0.3, InitNorm: 0.5}
+	cfg.Crosscoder = CrosscoderConfig{Norm: norm, AlphaSAE: 0.7, AlphaCC: 0.3}
 	cfg.JumpReLU.Sparsity = SparsityTanh
 	return cfg
 }
@@ -279,7 +279,7 @@ func trainCrosscoder(t *testing.T, m twoModels, arch, norm string) {
 	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 40, 2, 256, 256*1200
 	cfg.LR, cfg.Loss, cfg.Decoder, cfg.InitRows = 3e-3, LossMSE, DecoderFree, 2000
 	cfg.SparsityCoef, cfg.TargetL0, cfg.AuxCoef, cfg.ThresholdLR = 0.3, 2, 0, 0.05
-	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.Crosscoder.InitNorm = 256*600, norm, 0.3
+	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.InitDecoderNorm = 256*600, norm, 0.3
 	cfg.JumpReLU.Bandwidth, cfg.JumpReLU.Init = 0.3, 0.1
 	switch {
 	case norm == CodeNormDecoupled:

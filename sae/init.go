@@ -1,6 +1,7 @@
 package sae
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,9 @@ import (
 
 // shortRow is the norm of a transcoder's free decoder rows at the start (Anthropic, April 2024: 0.05 to 1).
 const shortRow = 0.1
+
+// siteRow is the norm of each site's part of a crosscoder's decoder rows at the start (ckkissane's 0.08).
+const siteRow = 0.08
 
 // initialWeights returns the start for normalised rows x [n, d_in] and targets y [n, d_out] (the same rows for an
 // autoencoder), as InitEncoder, InitBDec and InitDecoderNorm say: decoder rows uniform on the sphere by seed, the encoder
@@ -63,7 +67,7 @@ func startDecoder(cfg Config, w weights, sphere func(rows []float32, d int)) {
 	case cfg.crosses():
 		for row := range slices.Chunk(w.dec, cfg.DIn) {
 			unit(row)
-			scaleBy(row, float32(cfg.Crosscoder.InitNorm))
+			scaleBy(row, float32(cmp.Or(cfg.InitDecoderNorm, siteRow)))
 		}
 	case cfg.InitDecoderNorm > 0:
 		scaleBy(w.dec, float32(cfg.InitDecoderNorm))

@@ -14,7 +14,7 @@ func (c *Config) crosscoderRecipe() {
 		c.JumpReLU.Sparsity = SparsityTanh
 		c.januaryRecipe()
 	default:
-		c.Decoder, c.Crosscoder.InitNorm = DecoderFree, 1
+		c.Decoder, c.InitDecoderNorm = DecoderFree, 1
 	}
 }
 
