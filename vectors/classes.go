@@ -29,12 +29,22 @@ func classMeans(x *mat.Dense, y, counts []int) *mat.Dense {
 
 // WithinCovariance is the covariance of the rows of x [n, d] about the means of their k classes, over n-k.
 func WithinCovariance(x *mat.Dense, y []int) (*mat.SymDense, error) {
-	_, _, counts, err := checkClasses(x, y, 0, 1)
+	within, _, counts, err := WithinScatter(x, y)
 	if err != nil {
 		return nil, err
 	}
-	within := withinScatter(x, y, counts, classMeans(x, y, counts))
 	return within.per(within.Count - len(counts))
+}
+
+// WithinScatter returns the scatter of the rows of x [n, d] about the means of their k classes, the means [k, d] and the
+// numbers of rows [k].
+func WithinScatter(x *mat.Dense, y []int) (within *Scatter, means *mat.Dense, counts []int, err error) {
+	_, _, counts, err = checkClasses(x, y, 0, 1)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	means = classMeans(x, y, counts)
+	return withinScatter(x, y, counts, means), means, counts, nil
 }
 
 // withinScatter is the scatter of x about the means of its classes; its Mean is 0.
