@@ -14,6 +14,7 @@ type batchSelector struct {
 	total []int64
 	parts []active
 	edge  []float32
+	out   Latents
 }
 
 const (
@@ -27,12 +28,18 @@ func newBatchSelector(rows int) *batchSelector {
 
 // run selects from scores [rows, f] and returns the latents of each row by index, and the smallest kept score, 0 for none.
 func (b *batchSelector) run(scores []float32, rows, f, n int) (Latents, float32) {
-	floor := b.floor(scores, rows, f, n)
+	b.count(scores, rows, f)
+	floor := b.lowest(n)
 	b.gather(scores, rows, f, floor)
-	limit := b.limit(floor, n)
-	out := Latents{Start: make([]int, 1, rows+1)}
+	return b.keep(b.limit(floor, n))
+}
+
+// keep returns the gathered scores from limit up, and the smallest of them.
+func (b *batchSelector) keep(limit float32) (Latents, float32) {
+	out := &b.out
+	out.Start, out.Index, out.Value = append(out.Start[:0], 0), out.Index[:0], out.Value[:0]
 	least := float32(0)
-	for c := range chunks(rows) {
+	for c := range b.parts {
 		part := &b.parts[c]
 		for r := range len(part.start) - 1 {
 			for j := part.start[r]; j < part.start[r+1]; j++ {
@@ -46,12 +53,11 @@ func (b *batchSelector) run(scores []float32, rows, f, n int) (Latents, float32)
 			out.Start = append(out.Start, len(out.Index))
 		}
 	}
-	return out, least
+	return *out, least
 }
 
-// floor returns the lower end of the bin that holds the n-th largest score, or the smallest positive number where fewer
-// are positive.
-func (b *batchSelector) floor(scores []float32, rows, f, n int) float32 {
+// count puts the scores above zero into bins.
+func (b *batchSelector) count(scores []float32, rows, f int) {
 	for len(b.bins) < workerCount() {
 		b.bins = append(b.bins, nil)
 	}
@@ -75,6 +81,11 @@ func (b *batchSelector) floor(scores []float32, rows, f, n int) float32 {
 			b.total[i] += int64(c)
 		}
 	}
+}
+
+// lowest returns the lower end of the bin that holds the n-th largest score, or the smallest positive number where fewer
+// are positive.
+func (b *batchSelector) lowest(n int) float32 {
 	var above int64
 	for i := binCount - 1; i >= 0; i-- {
 		if above += b.total[i]; above >= int64(n) {
@@ -100,16 +111,17 @@ func (b *batchSelector) gather(scores []float32, rows, f int, floor float32) {
 	})
 }
 
-// limit returns the n-th largest of the gathered scores; all but those of floor's bin are known to be larger.
+// limit returns the n-th largest of the gathered scores, which is in floor's bin, or floor where there are fewer.
 func (b *batchSelector) limit(floor float32, n int) float32 {
 	bin := math.Float32bits(floor) >> binShift
 	b.edge = b.edge[:0]
 	above := 0
 	for _, part := range b.parts {
 		for _, v := range part.value {
-			if math.Float32bits(v)>>binShift == bin {
+			switch at := math.Float32bits(v) >> binShift; {
+			case at == bin:
 				b.edge = append(b.edge, v)
-			} else {
+			case at > bin:
 				above++
 			}
 		}

@@ -28,6 +28,7 @@ const (
 	InitZero   = "zero"             // at 0
 
 	EngineAuto   = "auto"   // the fastest, measured when the trainer is made
+	EngineHost   = "host"   // all in Go: the encoder tile by tile, without a backend
 	EngineHybrid = "hybrid" // encoder on the backend, the sparse half in Go
 	EngineXLA    = "xla"    // one backend program, sparse gradients
 	EngineDense  = "dense"  // one backend program, dense gradients by automatic differentiation
@@ -83,7 +84,7 @@ type Config struct {
 	InitEncoder      string  `json:"init_encoder" enum:"tied,random" doc:"tied: W_enc starts as the transpose of W_dec; random: as rows of its own; transcoders always do"`
 	InitBDec         string  `json:"init_b_dec" enum:"geometric_median,mean,zero" doc:"where b_dec starts, over init_rows rows of what is reconstructed"`
 	InitDecoderNorm  float64 `json:"init_decoder_norm" doc:"norm of the rows of a free or bounded W_dec at the start; 0: 1, 0.1 for transcoders, and for crosscoders, whose sites have it each, 0.08"`
-	Engine           string  `json:"engine" enum:"auto,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
+	Engine           string  `json:"engine" enum:"auto,host,hybrid,xla,dense" doc:"how a step is computed; auto measures once and keeps the fastest"`
 	CheckpointTokens int64   `json:"checkpoint_tokens" doc:"rows between checkpoints"`
 }
 
@@ -225,7 +226,7 @@ func (c Config) Validate() error {
 		oneOf("decoder", c.Decoder, DecoderUnit, DecoderBounded, DecoderFree),
 		oneOf("init_encoder", c.InitEncoder, InitTied, InitRandom),
 		oneOf("init_b_dec", c.InitBDec, InitMedian, InitMean, InitZero),
-		oneOf("engine", c.Engine, EngineAuto, EngineHybrid, EngineXLA, EngineDense),
+		oneOf("engine", c.Engine, EngineAuto, EngineHost, EngineHybrid, EngineXLA, EngineDense),
 	} {
 		if err != nil {
 			return err

@@ -82,14 +82,25 @@ func (c Config) revives() bool {
 	return c.selects() && c.AuxCoef > 0 || c.base() == ArchJumpReLU && c.JumpReLU.PreActCoef > 0
 }
 
-// supports tells whether an engine can train the architecture: the sparse ones are for topk and, on the host, batchtopk and matryoshka.
+// byMagnitude tells whether latents are selected by magnitude and keep their signs.
+func (c Config) byMagnitude() bool { return c.base() == ArchAbsTopK }
+
+// supports tells whether an engine can train the architecture: the sparse ones are for those that keep a number of
+// latents of one site, and "xla" is for topk alone.
 func supports(c Config, engine string) bool {
-	switch engine {
-	case EngineDense:
+	if engine == EngineDense {
 		return true
-	case EngineHybrid, EngineXLA:
-		onHost := c.Arch == ArchBatchTopK || c.Arch == ArchMatryoshka && !c.Matryoshka.LevelAux
-		return (c.Arch == ArchTopK || onHost && engine == EngineHybrid) && (c.Normalize == NormalizeNone || c.folds() || c.Normalize == "")
+	}
+	if c.Normalize != NormalizeNone && !c.folds() && c.Normalize != "" {
+		return false
+	}
+	switch c.Arch {
+	case ArchTopK:
+		return engine == EngineHost || engine == EngineHybrid || engine == EngineXLA
+	case ArchAbsTopK, ArchBatchTopK, ArchTopKTranscoder:
+		return engine == EngineHost || engine == EngineHybrid
+	case ArchMatryoshka:
+		return !c.Matryoshka.LevelAux && (engine == EngineHost || engine == EngineHybrid)
 	}
 	return false
 }

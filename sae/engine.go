@@ -57,8 +57,8 @@ func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, er
 		return nil, fmt.Errorf("sae: engine %q cannot train %s with normalisation %q; use %q", name, cfg.Arch, cfg.Normalize, EngineDense)
 	}
 	switch name {
-	case EngineHybrid:
-		return newHybrid(b, cfg, p)
+	case EngineHybrid, EngineHost:
+		return newHybrid(b, cfg, p, name == EngineHost)
 	case EngineXLA, EngineDense:
 		return newDevice(b, name, cfg, p)
 	}

@@ -14,8 +14,8 @@ import (
 // program over some steps with dead latents, for every loss, decoder and selection rule.
 func TestEnginesAgree(t *testing.T) {
 	b := graphtest.Backend(t)
-	if len(engines(t)) == 1 {
-		t.Skip("the Go backend runs the hybrid engine only; TestFiniteDifferences checks its gradients there")
+	if graphtest.IsGo(t) {
+		t.Skip("the Go backend runs the host and hybrid engines only; TestFiniteDifferences checks its gradients there")
 	}
 	for i, c := range []struct {
 		loss, decoder string
@@ -56,7 +56,7 @@ func TestEnginesAgree(t *testing.T) {
 			if stats.aux <= 0 {
 				t.Fatal("AuxK is not part of the loss, so that its gradient is not compared")
 			}
-			for _, name := range []string{EngineHybrid, EngineXLA} {
+			for _, name := range []string{EngineHost, EngineHybrid, EngineXLA} {
 				got, o := states[name], outs[name]
 				near(t, name+" loss", o.loss, stats.loss, 1e-5)
 				near(t, name+" aux", o.aux, stats.aux, 1e-5)
@@ -90,7 +90,7 @@ func TestFiniteDifferences(t *testing.T) {
 		start := normals(12, 64*cfg.DIn)
 		w := initialWeights(cfg, start, start)
 		lossAt := func(w weights) (float64, weights) {
-			h, err := newHybrid(b, cfg, newParams(w))
+			h, err := newHybrid(b, cfg, newParams(w), loss == LossMSE)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestRowOrder(t *testing.T) {
 	p := newParams(initialWeights(cfg, x, x))
 	var first params
 	for i, batch := range [][]float32{x, y} {
-		e, err := newHybrid(b, cfg, p)
+		e, err := newHybrid(b, cfg, p, true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,9 +13,9 @@ import (
 // engines are the engines that the backend under test can run: the Go backend's TopK does not finish.
 func engines(t testing.TB) []string {
 	if graphtest.IsGo(t) {
-		return []string{EngineHybrid}
+		return []string{EngineHost, EngineHybrid}
 	}
-	return []string{EngineHybrid, EngineXLA, EngineDense}
+	return []string{EngineHost, EngineHybrid, EngineXLA, EngineDense}
 }
 
 // small is a resolved configuration of a few hundred weights.

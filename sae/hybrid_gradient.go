@@ -1,46 +1,43 @@
 package sae
 
-import "math"
+import (
+	"math"
+
+	"loupe/internal/matmul"
+)
 
 // gradients fills grad from the entries and returns its norm. The gradient of b_dec is the sum of the rows of the
 // reconstruction's gradient, less what flows back through x - b_dec: sum_i gb_enc[i] W_enc[:, i].
 func (h *hybrid) gradients() float64 {
-	n, d, f := h.cfg.Batch, h.cfg.DIn, h.cfg.DSAE
-	parallel(n, func(_, c, lo, hi int) {
-		sum := h.rowSum.at(c)
-		for r := lo; r < hi; r++ {
-			for j, v := range h.err[r*d : (r+1)*d] {
-				sum[j] += float64(v)
-			}
-		}
-	})
-	direct := make([]float64, d)
-	h.rowSum.total(n, direct)
+	n, d, w, f := h.cfg.Batch, h.d, h.w, h.cfg.DSAE
+	centred := h.enc.input()
+	direct := h.sums(h.err[:n*w])
 	parallel(f, func(_, c, lo, hi int) {
 		acc, back := h.scalar.at(c), h.rowSum.at(c)
 		for i := lo; i < hi; i++ {
-			es := h.list.of(i)
-			h.active[i] = len(es) > 0
+			from, to := h.list.of(i)
+			h.active[i] = to > from
 			h.grad.bEnc[i] = 0
-			if len(es) == 0 {
+			if to == from {
 				continue
 			}
-			ge, gd := h.grad.enc[i*d:(i+1)*d], h.grad.dec[i*d:(i+1)*d]
+			ge, gd := h.grad.enc[i*d:(i+1)*d], h.grad.dec[i*w:(i+1)*w]
 			clear(ge)
 			clear(gd)
+			matmul.AddRows(gd, h.err, h.list.at[from:to], h.list.value[from:to])
+			matmul.AddRows(ge, centred, h.list.row[from:to], h.list.grad[from:to])
 			var gb float32
-			for _, e := range es {
-				at, src := int(e.row), int(e.row)%n
-				axpy(e.value, h.err[at*d:(at+1)*d], gd)
-				axpy(e.grad, h.centred[src*d:(src+1)*d], ge)
-				gb += e.grad
+			for _, v := range h.list.grad[from:to] {
+				gb += v
 			}
 			h.grad.bEnc[i] = gb
-			w := h.p.w.dec[i*d : (i+1)*d]
-			if h.cfg.Decoder == DecoderUnit {
-				axpy(-dot(gd, w), w, gd)
+			if dec := h.decoder(int32(i)); h.cfg.Decoder == DecoderUnit {
+				axpy(-dot(gd, dec), dec, gd)
 			}
 			acc[0] += squaredNorm(ge) + squaredNorm(gd) + float64(gb)*float64(gb)
+			if !h.cfg.centres() {
+				continue
+			}
 			for j, v := range h.p.w.enc[i*d : (i+1)*d] {
 				back[j] += float64(gb) * float64(v)
 			}
@@ -48,9 +45,9 @@ func (h *hybrid) gradients() float64 {
 	})
 	var sum [4]float64
 	h.scalar.total(f, sum[:])
-	back := make([]float64, d)
+	back := make([]float64, h.rowSum.width)
 	h.rowSum.total(f, back)
-	for j := range back {
+	for j := range direct {
 		g := direct[j] - back[j]
 		h.grad.bDec[j] = float32(g)
 		sum[0] += g * g
@@ -61,19 +58,20 @@ func (h *hybrid) gradients() float64 {
 // update performs Adam's step on every weight (a latent without gradient still moves by its momentum) and restores
 // the decoder's constraint.
 func (h *hybrid) update(k adamCoef) {
-	d, f := h.cfg.DIn, h.cfg.DSAE
-	zero := make([]float32, d)
+	d, wide, f := h.d, h.w, h.cfg.DSAE
+	zero := make([]float32, max(d, wide))
 	w, m, v, g := h.p.w, h.p.m, h.p.v, h.grad
 	parallel(f, func(_, _, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			a, b := i*d, (i+1)*d
+			from, to := i*wide, (i+1)*wide
 			ge, gd := zero, zero
 			if h.active[i] {
-				ge, gd = g.enc[a:b], g.dec[a:b]
+				ge, gd = g.enc[a:b], g.dec[from:to]
 			}
 			adam(&k, w.enc[a:b], m.enc[a:b], v.enc[a:b], ge)
-			adam(&k, w.dec[a:b], m.dec[a:b], v.dec[a:b], gd)
-			bound(h.cfg.Decoder, w.dec[a:b])
+			adam(&k, w.dec[from:to], m.dec[from:to], v.dec[from:to], gd)
+			bound(h.cfg.Decoder, w.dec[from:to])
 		}
 		adam(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
 	})

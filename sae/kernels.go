@@ -1,5 +1,7 @@
 package sae
 
+import "loupe/internal/matmul"
+
 // The vector kernels of the host half of a training step. Each has a plain form here and, on amd64 with
 // GOEXPERIMENT=simd, a vector form in kernels_simd.go. Both round after every product and every sum and add in the
 // same order, so that they give the same bytes.
@@ -64,4 +66,31 @@ func adamPlain(k *adamCoef, w, m, v, g []float32) {
 		m[i], v[i] = mi, vi
 		w[i] -= float32(k.rate*mi) / (float32(sqrt32(vi)*k.root) + k.eps)
 	}
+}
+
+// finishTilePlain turns the products of a tile into scores, (product + bias) scale, and marks those above their row's
+// limit, or those whose magnitude is. It tells whether there are any; scores of rows without any are left unfinished.
+func finishTilePlain(t *tile, bias, scale, limits []float32, magnitude bool) bool {
+	bias = bias[:matmul.TileCols]
+	some := false
+	for r, limit := range limits[:matmul.TileRows] {
+		row := t.scores[r*matmul.TileCols : (r+1)*matmul.TileCols]
+		var hits uint32
+		for j := range row {
+			v := row[j] + bias[j]
+			if scale != nil {
+				v *= scale[j]
+			}
+			row[j] = v
+			if magnitude && v < 0 {
+				v = -v
+			}
+			if v > limit {
+				hits |= 1 << j
+			}
+		}
+		t.hits[r] = hits
+		some = some || hits != 0
+	}
+	return some
 }

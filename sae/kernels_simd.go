@@ -5,6 +5,8 @@ package sae
 import (
 	"math"
 	"simd/archsimd"
+
+	"loupe/internal/matmul"
 )
 
 func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) }
@@ -73,4 +75,37 @@ func adam(k *adamCoef, w, m, v, g []float32) {
 	}
 	archsimd.ClearAVXUpperBits()
 	adamPlain(k, w, m, v, g)
+}
+
+// finishTile is finishTilePlain.
+func finishTile(t *tile, bias, scale, limits []float32, magnitude bool) bool {
+	if !archsimd.X86.AVX512() {
+		return finishTilePlain(t, bias, scale, limits, magnitude)
+	}
+	b0, b1 := archsimd.LoadFloat32x16Slice(bias), archsimd.LoadFloat32x16Slice(bias[16:])
+	s0, s1 := archsimd.BroadcastFloat32x16(1), archsimd.BroadcastFloat32x16(1)
+	if scale != nil {
+		s0, s1 = archsimd.LoadFloat32x16Slice(scale), archsimd.LoadFloat32x16Slice(scale[16:])
+	}
+	some := uint32(0)
+	for r, limit := range limits[:matmul.TileRows] {
+		row := t.scores[r*matmul.TileCols : (r+1)*matmul.TileCols]
+		v0 := archsimd.LoadFloat32x16Slice(row).Add(b0).Mul(s0)
+		v1 := archsimd.LoadFloat32x16Slice(row[16:]).Add(b1).Mul(s1)
+		l := archsimd.BroadcastFloat32x16(limit)
+		a0, a1 := v0, v1
+		if magnitude {
+			var zero archsimd.Float32x16
+			a0, a1 = v0.Max(zero.Sub(v0)), v1.Max(zero.Sub(v1))
+		}
+		hits := uint32(a0.Greater(l).ToBits()) | uint32(a1.Greater(l).ToBits())<<16
+		t.hits[r] = hits
+		if hits != 0 {
+			v0.StoreSlice(row)
+			v1.StoreSlice(row[16:])
+			some |= hits
+		}
+	}
+	archsimd.ClearAVXUpperBits()
+	return some != 0
 }

@@ -15,18 +15,21 @@ func chunks(n int) int { return (n + chunkRows - 1) / chunkRows }
 // parallel calls fn once for every chunk [lo, hi) of 0..n, from at most GOMAXPROCS goroutines, each with its own
 // worker number, and returns when all calls have.
 func parallel(n int, fn func(worker, chunk, lo, hi int)) {
-	total := chunks(n)
-	workers := min(workerCount(), total)
+	parallelEach(chunks(n), func(worker, c int) { fn(worker, c, c*chunkRows, min((c+1)*chunkRows, n)) })
+}
+
+// parallelEach is parallel over single units 0..total.
+func parallelEach(total int, fn func(worker, unit int)) {
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	for w := range workers {
+	for w := range min(workerCount(), total) {
 		wait.Go(func() {
 			for {
-				c := int(next.Add(1)) - 1
-				if c >= total {
+				i := int(next.Add(1)) - 1
+				if i >= total {
 					return
 				}
-				fn(w, c, c*chunkRows, min((c+1)*chunkRows, n))
+				fn(w, i)
 			}
 		})
 	}

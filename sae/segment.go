@@ -1,20 +1,16 @@
 package sae
 
-// entry is one use of a latent: by which row of the gradient (B rows for each level, then AuxK's), with which activation, and
-// the gradient of the loss with respect to its pre-activation.
-type entry struct {
-	row         int32
-	value, grad float32
-}
-
-// entries groups the uses of a batch by latent, in row order, by a counting sort.
+// entries groups the uses of a batch's latents by latent, in row order, by a counting sort. A use is by a row of the batch
+// and one of the gradient (B rows for each level, then AuxK's), with an activation and the gradient of the loss with
+// respect to the pre-activation.
 type entries struct {
-	start []int32 // [F+1]
-	all   []entry
+	start       []int32 // [F+1]
+	row, at     []int32
+	value, grad []float32
 }
 
-// of returns the uses of latent i.
-func (l *entries) of(i int) []entry { return l.all[l.start[i]:l.start[i+1]] }
+// of returns where the uses of latent i are.
+func (l *entries) of(i int) (lo, hi int) { return int(l.start[i]), int(l.start[i+1]) }
 
 // build groups the kept latents of a batch and, with aux, the dead ones. Slots with value 0 are empty, except that
 // with raw an AuxK activation may be anything.
@@ -25,7 +21,7 @@ func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct
 	clear(l.start)
 	count := func(a Latents, all bool) {
 		for j, i := range a.Index {
-			if all || a.Value[j] > 0 {
+			if all || a.Value[j] != 0 {
 				l.start[i+1]++
 			}
 		}
@@ -38,10 +34,10 @@ func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct
 		l.start[i+1] += l.start[i]
 	}
 	total := int(l.start[f])
-	if cap(l.all) < total {
-		l.all = make([]entry, total)
+	if cap(l.row) < total {
+		l.row, l.at, l.value, l.grad = make([]int32, total), make([]int32, total), make([]float32, total), make([]float32, total)
 	}
-	l.all = l.all[:total]
+	l.row, l.at, l.value, l.grad = l.row[:total], l.at[:total], l.value[:total], l.grad[:total]
 	// Placing moves each start to the start of the next latent; afterwards all are shifted back by one.
 	rows := act.Rows()
 	place := func(a Latents, g []float32, aux, all bool) {
@@ -49,13 +45,14 @@ func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct
 			lo, hi := a.span(r)
 			for j := lo; j < hi; j++ {
 				i := a.Index[j]
-				if all || a.Value[j] > 0 {
+				if all || a.Value[j] != 0 {
 					level := len(levels)
 					if !aux {
 						level = levelOf(levels, i)
 					}
-					l.all[l.start[i]] = entry{row: int32(level*rows + r), value: a.Value[j], grad: g[j]}
+					to := l.start[i]
 					l.start[i]++
+					l.row[to], l.at[to], l.value[to], l.grad[to] = int32(r), int32(level*rows+r), a.Value[j], g[j]
 				}
 			}
 		}

@@ -104,7 +104,7 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 	}
 	p := newParams(w)
 	if cfg.Engine == EngineAuto {
-		name, err := fastestEngine(b, cfg, p, x)
+		name, err := fastestEngine(b, cfg, p, x, y)
 		if err != nil {
 			return nil, err
 		}

@@ -274,7 +274,7 @@ func TestAuxKRevives(t *testing.T) {
 		}
 		defer tr.Close()
 		scaleBy(tr.eng.(*hybrid).p.w.enc[24*cfg.DIn:], 0.02)
-		if err := tr.eng.(*hybrid).publish(); err != nil {
+		if err := tr.eng.(*hybrid).enc.publish(tr.eng.(*hybrid).p.w); err != nil {
 			t.Fatal(err)
 		}
 		rows, err := NewMemoryRows(p.x, cfg.DIn, 3, 0)
