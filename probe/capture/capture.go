@@ -38,9 +38,9 @@ type Capture struct {
 	example   []column
 }
 
-// Open loads the model, tokenizer and corpus that cfg names. Close frees the model.
+// Open loads the model, tokenizer and corpus that cfg names. Close frees the model. [Capture.Run] needs a store to write.
 func Open(ctx context.Context, b compute.Backend, cfg Config, log *slog.Logger) (*Capture, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validateRows(); err != nil {
 		return nil, err
 	}
 	corpus, err := text.Open(cfg.Corpus)
@@ -68,7 +68,7 @@ func Open(ctx context.Context, b compute.Backend, cfg Config, log *slog.Logger) 
 
 // New makes a capture of a loaded model, which stays the caller's and must have been loaded with the Weights of cfg.
 func New(engine *model.Engine, m *model.Model, tok *token.Tokenizer, corpus text.Corpus, cfg Config) (*Capture, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validateRows(); err != nil {
 		return nil, err
 	}
 	c := &Capture{cfg: cfg, engine: engine, model: m, tok: tok, corpus: corpus}
@@ -162,8 +162,8 @@ func (c *Capture) reader(labels []string) *reader {
 	return r
 }
 
-// modelID is the model's name in the store: the reference that the user gave, without the folders of this machine.
-func (c *Capture) modelID() string {
+// ModelID is the model's name in the store: the reference that the user gave, without the folders of this machine.
+func (c *Capture) ModelID() string {
 	if strings.HasPrefix(c.cfg.Model, "hf:") {
 		return c.cfg.Model
 	}
@@ -174,7 +174,7 @@ func (c *Capture) modelID() string {
 func (c *Capture) recorded() (json.RawMessage, error) {
 	cfg := c.cfg
 	cfg.Store, cfg.Offline, cfg.Corpus.Offline = "", false, false
-	cfg.Model = c.modelID()
+	cfg.Model = c.ModelID()
 	if !strings.HasPrefix(cfg.Corpus.Path, "hf:") && cfg.Corpus.Path != "" {
 		cfg.Corpus.Path = filepath.Base(cfg.Corpus.Path)
 	}
@@ -196,7 +196,7 @@ func (c *Capture) storeSpec(s scan) (store.Spec, error) {
 		return store.Spec{}, err
 	}
 	return store.Spec{
-		Model:     store.Source{ID: c.modelID(), Digest: c.model.Digest},
+		Model:     store.Source{ID: c.ModelID(), Digest: c.model.Digest},
 		Tokenizer: c.tok.Digest(),
 		Corpus:    store.Source{ID: c.corpus.Name(), Digest: s.digest},
 		Sites:     c.Sites(),

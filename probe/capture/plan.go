@@ -108,7 +108,7 @@ func (c *Capture) Plan(ctx context.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	out := Plan{
-		Model: c.modelID(), Digest: c.model.Digest, Family: c.model.Spec.Family, Backend: c.engine.Backend().String(),
+		Model: c.ModelID(), Digest: c.model.Digest, Family: c.model.Spec.Family, Backend: c.engine.Backend().String(),
 		Layers: c.layers(), OfLayers: c.model.Spec.Layers, Corpus: c.corpus.Name(), Documents: p.scan.docs,
 		Sampled: int64(len(w.docs)), Exact: int64(len(w.docs)) == p.scan.docs, MaxLength: c.maxLength, Buckets: c.buckets,
 		Labels: p.scan.labels, LeftOut: p.scan.wide, Estimate: p.estimate(w),

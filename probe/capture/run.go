@@ -60,6 +60,9 @@ type result struct {
 func (c *Capture) Run(ctx context.Context, opt RunOptions) (Summary, error) {
 	start := time.Now()
 	sum := Summary{Store: c.cfg.Store}
+	if err := c.cfg.Validate(); err != nil {
+		return sum, err
+	}
 	scanned, err := scanCorpus(ctx, c.corpus, &c.cfg, c.maxLength)
 	if err != nil {
 		return sum, err
@@ -114,9 +117,10 @@ func stopped(dir string, err error) error {
 // pipeline reads, computes and stores at the same time.
 type pipeline struct {
 	*Capture
-	scan scan
-	w    writer
-	show func(int64) progress.Progress
+	scan  scan
+	w     writer
+	show  func(int64) progress.Progress
+	split string // of the documents to read; "": all
 
 	done      Counts        // the storing goroutine's
 	began     time.Time     // when the first window was there
@@ -131,7 +135,9 @@ func (p *pipeline) run(parent context.Context, from position) error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(windows)
-		cancelOn(cancel, p.reader(p.scan.labels).read(ctx, from, func(w *window) error {
+		r := p.reader(p.scan.labels)
+		r.split = p.split
+		cancelOn(cancel, r.read(ctx, from, func(w *window) error {
 			select {
 			case windows <- w:
 				return nil

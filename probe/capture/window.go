@@ -56,6 +56,7 @@ type reader struct {
 	maxLength int
 	buckets   []int
 	labels    map[string]bool
+	split     string // of the documents to read; "": all
 }
 
 // read calls emit with every window from a position on, and stops at the first error.
@@ -67,6 +68,10 @@ func (r *reader) read(ctx context.Context, from position, emit func(*window) err
 			return fmt.Errorf("capture: %w", err)
 		}
 		if n++; n <= from.Docs {
+			continue
+		}
+		if r.split != "" && d.Split != r.split {
+			f.skipped++
 			continue
 		}
 		more, err := f.add(d)
@@ -100,10 +105,11 @@ func (r *reader) read(ctx context.Context, from position, emit func(*window) err
 // filler fills one window.
 type filler struct {
 	*reader
-	w     *window
-	seqs  []sequence
-	pack  *packer
-	bytes int
+	w       *window
+	seqs    []sequence
+	pack    *packer
+	bytes   int
+	skipped int64 // documents of other splits
 }
 
 func (r *reader) begin(from position) *filler {
@@ -181,7 +187,7 @@ func (f *filler) full() bool {
 // window finishes the window: its batches, and where the next one begins.
 func (f *filler) window() (*window, error) {
 	w := f.w
-	w.next = position{Docs: w.from.Docs + int64(len(w.docs)), Tokens: w.from.Tokens + w.tokens}
+	w.next = position{Docs: w.from.Docs + int64(len(w.docs)) + f.skipped, Tokens: w.from.Tokens + w.tokens}
 	if f.pack != nil {
 		f.pack.flush()
 		f.seqs, w.next.Packs = f.pack.ready, f.pack.next
