@@ -26,57 +26,85 @@ type CoderResult struct {
 // site, and then, where something else is reconstructed, the targets. The rows of a temporal SAE come sequence by sequence,
 // and batch is a whole number of them. A row that is not finite is an error, and so are rows without variance.
 func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, batch int, limit int64) (CoderResult, error) {
-	sh := c.Shape()
-	run, err := newCoderRunner(b, c, batch)
+	e, err := newEvaluation(b, c, batch)
 	if err != nil {
 		return CoderResult{}, err
 	}
-	defer run.close()
+	defer e.run.close()
 	if limit < 1 {
 		limit = math.MaxInt64
 	}
-	in, out := sh.InSites*sh.DIn, sh.OutSites*sh.DOut
-	width := in
-	if sh.Target {
-		width += out
-	}
-	metrics := make([]*Metrics, sh.OutSites)
-	for i := range metrics {
-		metrics[i] = NewMetrics(sh.DOut, sh.Latents)
-	}
-	buf := make([]float32, batch*width)
-	for seen := int64(0); seen < limit; {
-		want := int(min(int64(batch), limit-seen))
-		n, err := fill(rows, buf[:want*width], width)
+	buf := make([]float32, batch*e.width)
+	for e.seen < limit {
+		want := int(min(int64(batch), limit-e.seen))
+		n, err := fill(rows, buf[:want*e.width], e.width)
 		if err != nil {
 			return CoderResult{}, err
 		}
 		if n == 0 {
 			break
 		}
-		part := buf[:n*width]
-		if i := firstNonFinite(part); i >= 0 {
-			return CoderResult{}, fmt.Errorf("sae: evaluate: row %d, dimension %d is %v: %w; look at the store with `loupe store verify`", seen+int64(i/width), i%width, part[i], ErrNonFinite)
-		}
-		x, y := part, part
-		if sh.Target {
-			x, y = takeColumns(part, width, 0, in), takeColumns(part, width, in, width)
-		}
-		lat, got, err := run.reconstruct(ctx, x)
-		if err != nil {
+		if err := e.add(ctx, buf[:n*e.width]); err != nil {
 			return CoderResult{}, err
 		}
-		for i, m := range metrics {
-			if err := m.Add(takeColumns(y, out, i*sh.DOut, (i+1)*sh.DOut), takeColumns(got, out, i*sh.DOut, (i+1)*sh.DOut), lat); err != nil {
-				return CoderResult{}, err
-			}
-		}
-		seen += int64(n)
 	}
-	if metrics[0].n == 0 {
+	return e.result()
+}
+
+// evaluation gathers the measures of one coder.
+type evaluation struct {
+	shape   Shape
+	width   int // of a row
+	run     coderRunner
+	metrics []*Metrics // of each reconstructed site
+	seen    int64      // rows
+}
+
+func newEvaluation(b compute.Backend, c Coder, batch int) (*evaluation, error) {
+	e := &evaluation{shape: c.Shape(), metrics: make([]*Metrics, c.Shape().OutSites)}
+	var err error
+	if e.run, err = newCoderRunner(b, c, batch); err != nil {
+		return nil, err
+	}
+	e.width = e.shape.InSites * e.shape.DIn
+	if e.shape.Target {
+		e.width += e.shape.OutSites * e.shape.DOut
+	}
+	for i := range e.metrics {
+		e.metrics[i] = NewMetrics(e.shape.DOut, e.shape.Latents)
+	}
+	return e, nil
+}
+
+// add takes in rows, [n, width] with n at most the batch.
+func (e *evaluation) add(ctx context.Context, part []float32) error {
+	in, out := e.shape.InSites*e.shape.DIn, e.shape.OutSites*e.shape.DOut
+	if i := firstNonFinite(part); i >= 0 {
+		return fmt.Errorf("sae: evaluate: row %d, dimension %d is %v: %w; look at the store with `loupe store verify`", e.seen+int64(i/e.width), i%e.width, part[i], ErrNonFinite)
+	}
+	x, y := part, part
+	if e.shape.Target {
+		x, y = takeColumns(part, e.width, 0, in), takeColumns(part, e.width, in, e.width)
+	}
+	lat, got, err := e.run.reconstruct(ctx, x)
+	if err != nil {
+		return err
+	}
+	d := e.shape.DOut
+	for i, m := range e.metrics {
+		if err := m.Add(takeColumns(y, out, i*d, (i+1)*d), takeColumns(got, out, i*d, (i+1)*d), lat); err != nil {
+			return err
+		}
+	}
+	e.seen += int64(len(part) / e.width)
+	return nil
+}
+
+func (e *evaluation) result() (CoderResult, error) {
+	if e.seen == 0 {
 		return CoderResult{}, fmt.Errorf("sae: evaluate: the data has no rows; capture activations first")
 	}
-	return sumSites(metrics)
+	return sumSites(e.metrics)
 }
 
 // takeColumns returns columns lo to hi of the rows of x, [n, width].

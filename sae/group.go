@@ -286,7 +286,7 @@ type GroupOptions struct {
 func (g *Group) Train(ctx context.Context, src Source, opt GroupOptions) error {
 	cfg := g.members[0].Config
 	for _, m := range g.members {
-		if err := m.check(src); err != nil {
+		if err := m.find(src, m.trainer.cfg.rowWidth()); err != nil {
 			return err
 		}
 	}
@@ -316,25 +316,19 @@ func (g *Group) Train(ctx context.Context, src Source, opt GroupOptions) error {
 			}
 			return opt.OnStep(stats)
 		},
-		write: func(dir string) error {
-			cursor, err := src.State()
-			if err != nil {
-				return fmt.Errorf("sae: cursor of the data: %w", err)
-			}
-			return g.WriteCheckpoint(dir, cursor)
-		},
+		cursor: src.State, write: g.WriteCheckpoint,
 	}
 	return l.run(ctx, opt.Save, opt.SaveInterrupted)
 }
 
-// check finds the member's sites in a source that may not be the one it started with.
-func (m *member) check(src Source) error {
-	index, width, err := siteIndexes(src, m.sites())
+// find looks up the member's sites in a source, where they must be width wide together.
+func (m *member) find(src Source, width int) error {
+	index, got, err := siteIndexes(src, m.sites())
 	if err != nil {
 		return fmt.Errorf("sae: SAE %s: %w", m.Name, err)
 	}
-	if width != m.trainer.cfg.rowWidth() {
-		return fmt.Errorf("sae: SAE %s: its sites %v have %d dimensions together and it was started with rows of %d", m.Name, m.sites(), width, m.trainer.cfg.rowWidth())
+	if got != width {
+		return fmt.Errorf("sae: SAE %s: its sites %v have %d dimensions together, and it takes rows of %d", m.Name, m.sites(), got, width)
 	}
 	m.index, m.widths = index, nil
 	for _, i := range index {

@@ -66,13 +66,7 @@ func (t *Trainer) Train(ctx context.Context, rows Rows, opt TrainOptions) error 
 			}
 			return opt.OnStep(stats)
 		},
-		write: func(dir string) error {
-			cursor, err := rows.State()
-			if err != nil {
-				return fmt.Errorf("sae: cursor of the data: %w", err)
-			}
-			return t.WriteCheckpoint(dir, cursor)
-		},
+		cursor: rows.State, write: t.WriteCheckpoint,
 	}
 	return l.run(ctx, opt.Save, opt.SaveInterrupted)
 }
@@ -83,35 +77,50 @@ func dataEnded(tokens int64, cfg Config) error {
 
 // loop is a training: steps with checkpoints among them.
 type loop struct {
-	cfg   Config
-	at    func() int64           // steps done
-	next  func() error           // reads a batch and takes a step on it
-	write func(dir string) error // writes a checkpoint
+	cfg    Config
+	at     func() int64           // steps done
+	next   func() error           // reads a batch and takes a step on it
+	cursor func() ([]byte, error) // of the data
+	write  func(dir string, cursor []byte) error
 }
 
 func (l loop) run(ctx context.Context, save, interrupted SaveFunc) error {
 	size := int64(l.cfg.Batch)
 	every := (l.cfg.CheckpointTokens + size - 1) / size
 	saved := l.at()
-	for l.at() < l.cfg.Steps() {
-		if err := ctx.Err(); err != nil {
-			if interrupted != nil && l.at() != saved {
-				err = errors.Join(err, interrupted(l.at(), l.write))
+	keep := func(save SaveFunc, cursor []byte) error {
+		return save(l.at(), func(dir string) error { return l.write(dir, cursor) })
+	}
+	for at := saved; at < l.cfg.Steps(); at = l.at() {
+		cursor, err := l.cursor()
+		if err != nil {
+			return fmt.Errorf("sae: cursor of the data: %w", err)
+		}
+		if err = ctx.Err(); err == nil {
+			err = l.next()
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrNonFinite):
+			return fmt.Errorf("%w (last checkpoint: step %d)", err, saved)
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()) && l.at() == at: // told to stop, perhaps within the reading of a batch
+			if interrupted != nil && at != saved {
+				err = errors.Join(err, keep(interrupted, cursor))
 			}
 			return err
-		}
-		if err := l.next(); err != nil {
-			if errors.Is(err, ErrNonFinite) {
-				return fmt.Errorf("%w (last checkpoint: step %d)", err, saved)
-			}
+		default:
 			return err
 		}
-		if at := l.at(); save != nil && (at%every == 0 || at == l.cfg.Steps()) {
-			if err := save(at, l.write); err != nil {
-				return err
-			}
-			saved = at
+		if at = l.at(); save == nil || at%every != 0 && at != l.cfg.Steps() {
+			continue
 		}
+		if cursor, err = l.cursor(); err != nil {
+			return fmt.Errorf("sae: cursor of the data: %w", err)
+		}
+		if err := keep(save, cursor); err != nil {
+			return err
+		}
+		saved = at
 	}
 	return nil
 }

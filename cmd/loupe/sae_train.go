@@ -56,7 +56,7 @@ func (a *app) trainSAEs(ctx context.Context, c *config.Config, runs string, resu
 	if err != nil {
 		return err
 	}
-	job, err := training.Open(b, conf)
+	job, err := training.Open(ctx, b, conf, a.log)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"loupe/probe/capture/capturetest"
 	"loupe/probe/text"
 	"loupe/probe/token"
 )
@@ -16,7 +17,7 @@ import (
 func chatTokenizer(t *testing.T, template string) *token.Tokenizer {
 	t.Helper()
 	dir := t.TempDir()
-	writeTokenizer(t, dir, 40)
+	capturetest.WriteTokenizer(t, dir, 40)
 	b, err := json.Marshal(map[string]string{"bos_token": "[BOS]", "chat_template": template})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"loupe/internal/backend"
 	"loupe/internal/graphtest"
+	"loupe/probe/capture/capturetest"
 	"loupe/probe/text"
 )
 
@@ -104,32 +105,15 @@ func resident() int64 {
 	return (all - shared) * int64(os.Getpagesize())
 }
 
-// modelFolder is a Hugging Face folder with a tiny golden model and the word tokenizer.
-func modelFolder(t testing.TB, name string, vocab int) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, file := range []string{"config.json", "model.safetensors"} {
-		b, err := os.ReadFile(filepath.Join(graphtest.Golden(t), "models", "tiny", name, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	writeTokenizer(t, dir, vocab)
-	return dir
-}
-
 // childConfig is a capture of a generated corpus by a tiny BERT into many small shards.
 func childConfig(t testing.TB, docs, longest int) Config {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.Model = modelFolder(t, "bert", 230)
+	cfg.Model = capturetest.ModelFolder(t, "bert", 230)
 	cfg.Corpus = text.DefaultCorpusConfig(text.KindJSONL)
 	cfg.Corpus.Path = filepath.Join(t.TempDir(), "corpus.jsonl")
 	cfg.Corpus.LabelFields = []string{"parity"}
-	writeCorpus(t, cfg.Corpus.Path, 7, docs, longest, 230)
+	capturetest.WriteCorpus(t, cfg.Corpus.Path, 7, docs, longest, 230)
 	cfg.Buckets, cfg.BatchTokens, cfg.Window, cfg.ShardBytes = []int{16, 40}, 640, 6, 150_000
 	cfg.Sites = append(sites("blocks.1.hook_resid_post", "blocks.0.hook_mlp_out", "pooler"), SiteConfig{Site: "hook_embed", Reduce: Tokens, DType: "float16"})
 	cfg.Store = filepath.Join(t.TempDir(), "store")

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"loupe/probe/capture/capturetest"
 )
 
 // TestMemory captures a corpus in a child and a four times longer one, and compares the resident memory beyond the
@@ -33,7 +35,7 @@ func TestMemory(t *testing.T) {
 func TestMemoryOfLongDocument(t *testing.T) {
 	cfg := childConfig(t, 1, 1)
 	r := rand.New(rand.NewPCG(1, 1))
-	if err := os.WriteFile(cfg.Corpus.Path, []byte(`{"text":"`+words(r, 1_400_000, 230)+`","parity":"even"}`+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(cfg.Corpus.Path, []byte(`{"text":"`+capturetest.Words(r, 1_400_000, 230)+`","parity":"even"}`+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Overflow, cfg.MaxTokens = Truncate, 0

@@ -112,11 +112,14 @@ func (c *Capture) Identity() (string, error) {
 // ModelDigest is the digest of the model's weights.
 func (c *Capture) ModelDigest() string { return c.model.Digest }
 
-// Corpus returns the name of the corpus and the digest of its documents, for which it reads them all.
-func (c *Capture) Corpus() (name, digest string, err error) {
-	digest, err = c.corpus.Digest()
+// CorpusName is the name of the corpus.
+func (c *Capture) CorpusName() string { return c.corpus.Name() }
+
+// CorpusDigest is the digest of the corpus's documents, for which it reads them all.
+func (c *Capture) CorpusDigest() (string, error) {
+	digest, err := c.corpus.Digest()
 	if err != nil {
-		return "", "", fmt.Errorf("capture: %w", err)
+		return "", fmt.Errorf("capture: %w", err)
 	}
-	return c.corpus.Name(), digest, nil
+	return digest, nil
 }

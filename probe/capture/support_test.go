@@ -3,8 +3,6 @@ package capture
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -15,103 +13,23 @@ import (
 	"github.com/gomlx/compute"
 
 	"loupe/internal/graphtest"
+	"loupe/probe/capture/capturetest"
 	"loupe/probe/model"
 	"loupe/probe/store"
 	"loupe/probe/text"
 	"loupe/probe/token"
 )
 
-// tokenizerFile is a WordLevel tokenizer of n ids: [PAD], [UNK], [CLS], [SEP], [BOS], and the words w5, w6, ...
-func tokenizerFile(n int) []byte {
-	specials := []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[BOS]"}
-	vocab := map[string]int{}
-	var added []map[string]any
-	for i := range n {
-		word := fmt.Sprintf("w%d", i)
-		if i < len(specials) {
-			word = specials[i]
-			added = append(added, map[string]any{"id": i, "content": word, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
-		}
-		vocab[word] = i
-	}
-	around := func(s string) map[string]any {
-		return map[string]any{"SpecialToken": map[string]any{"id": s, "type_id": 0}}
-	}
-	of := func(s string) map[string]any {
-		return map[string]any{"id": s, "ids": []int{vocab[s]}, "tokens": []string{s}}
-	}
-	sequence := map[string]any{"Sequence": map[string]any{"id": "A", "type_id": 0}}
-	single := []any{around("[CLS]"), sequence, around("[SEP]")}
-	b, err := json.Marshal(map[string]any{
-		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
-		"pre_tokenizer": map[string]any{"type": "Whitespace"},
-		"post_processor": map[string]any{
-			"type": "TemplateProcessing", "single": single,
-			"pair":           append(append([]any{}, single...), map[string]any{"Sequence": map[string]any{"id": "B", "type_id": 0}}),
-			"special_tokens": map[string]any{"[CLS]": of("[CLS]"), "[SEP]": of("[SEP]")},
-		},
-		"decoder": nil,
-		"model":   map[string]any{"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
-	})
-	if err != nil {
-		panic(err) // plain values always marshal
-	}
-	return b
-}
-
 // wordTokenizer returns the tokenizer of tokenizerFile, with its special tokens named.
 func wordTokenizer(t testing.TB, n int) *token.Tokenizer {
 	t.Helper()
 	dir := t.TempDir()
-	writeTokenizer(t, dir, n)
+	capturetest.WriteTokenizer(t, dir, n)
 	tok, err := token.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tok
-}
-
-func writeTokenizer(t testing.TB, dir string, n int) {
-	t.Helper()
-	config := `{"bos_token":"[BOS]","pad_token":"[PAD]","cls_token":"[CLS]","sep_token":"[SEP]","unk_token":"[UNK]"}`
-	for name, content := range map[string][]byte{"tokenizer.json": tokenizerFile(n), "tokenizer_config.json": []byte(config)} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// words draws a text of n words; every fifth word has a letter of two bytes before it, so that bytes are not code points.
-func words(r *rand.Rand, n, vocab int) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		if r.IntN(5) == 0 {
-			b.WriteString("é ")
-		}
-		fmt.Fprintf(&b, "w%d", 5+r.IntN(vocab-5))
-	}
-	return b.String()
-}
-
-// writeCorpus writes a JSONL corpus of docs documents with up to longest words each.
-func writeCorpus(t testing.TB, path string, seed uint64, docs, longest, vocab int) {
-	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 3))
-	var b strings.Builder
-	for i := range docs {
-		line, err := json.Marshal(map[string]any{"text": words(r, 1+r.IntN(longest), vocab), "parity": []string{"even", "odd"}[i%2]})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Write(line)
-		b.WriteByte('\n')
-	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // fixture is a tiny model with a tokenizer and a corpus.
@@ -133,7 +51,7 @@ func newFixture(t testing.TB, b compute.Backend, name string, docs, longest int)
 	t.Cleanup(func() { _ = f.model.Params.Free() })
 	f.tok = wordTokenizer(t, f.model.Spec.Vocab)
 	dir := t.TempDir()
-	writeCorpus(t, filepath.Join(dir, "corpus.jsonl"), 1, docs, longest, f.model.Spec.Vocab)
+	capturetest.WriteCorpus(t, filepath.Join(dir, "corpus.jsonl"), 1, docs, longest, f.model.Spec.Vocab)
 	f.cfg.Model = name
 	f.cfg.Corpus = text.DefaultCorpusConfig(text.KindJSONL)
 	f.cfg.Corpus.Path, f.cfg.Corpus.LabelFields = filepath.Join(dir, "corpus.jsonl"), []string{"parity"}

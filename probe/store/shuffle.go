@@ -106,7 +106,7 @@ func (c *Cursor) mix() {
 		for i := range c.blocks {
 			c.blocks[i] = int32(i)
 		}
-		permute(rand.NewPCG(c.cfg.Seed, 2*c.epoch), c.blocks)
+		Permute(rand.NewPCG(c.cfg.Seed, 2*c.epoch), c.blocks)
 	}
 	// A window is a fixed number of blocks. Only the set's last block is short, wherever the permutation puts it.
 	per := int64(c.cfg.Buffer) / block
@@ -130,12 +130,12 @@ func (c *Cursor) mix() {
 	for _, b := range c.blocks[w*per : min((w+1)*per, int64(len(c.blocks)))] {
 		c.window = c.cfg.Rows.Append(c.window, int64(b)*block, int(block))
 	}
-	permute(rand.NewPCG(c.cfg.Seed^uint64(w+1)<<32, 2*c.epoch+1), c.window)
+	Permute(rand.NewPCG(c.cfg.Seed^uint64(w+1)<<32, 2*c.epoch+1), c.window)
 }
 
-// permute is Fisher and Yates's shuffle with unbiased bounded integers (Lemire 2019), written out because the order is
+// Permute is Fisher and Yates's shuffle with unbiased bounded integers (Lemire 2019), written out because the order is
 // part of the format: a cursor saved by one version of loupe must mean the same in the next.
-func permute[T any](src *rand.PCG, v []T) {
+func Permute[T any](src *rand.PCG, v []T) {
 	for i := uint64(len(v)); i > 1; i-- {
 		hi, lo := bits.Mul64(src.Uint64(), i)
 		if lo < i {

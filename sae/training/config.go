@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"loupe/probe/capture"
 	"loupe/probe/store"
 	"loupe/sae"
 )
@@ -13,8 +14,10 @@ const Kind = "sae"
 
 // Config says where the activations come from, which SAEs to train on them, and how.
 type Config struct {
-	Name           string `json:"name" doc:"name of the run"`
-	Store          string `json:"store" doc:"folder of the activation store"`
+	Name  string `json:"name" doc:"name of the run"`
+	Store string `json:"store" doc:"folder of the activation store; empty: model reads corpus"`
+	capture.Reading
+	Buffer         int    `json:"buffer" doc:"without a store: rows that are mixed with each other"`
 	ExcludeSpecial bool   `json:"exclude_special" doc:"leave out the rows of special tokens"`
 	Split          string `json:"split" doc:"split of the documents to train on; empty: all"`
 	EvalSplit      string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
@@ -53,7 +56,9 @@ func (e *Entry) SetDefaults() { *e = Entry{Grid: Grid{Config: sae.DefaultConfig(
 
 // DefaultConfig returns OpenAI's TopK recipe without data; see [sae.DefaultConfig].
 func DefaultConfig() Config {
-	return Config{Name: "sae", ExcludeSpecial: true, EvalTokens: 200_000, MetricsEvery: 1, Grid: Grid{Config: sae.DefaultConfig()}}
+	c := Config{Name: "sae", Reading: capture.DefaultReading(), Buffer: 1 << 17, ExcludeSpecial: true, EvalTokens: 200_000, MetricsEvery: 1, Grid: Grid{Config: sae.DefaultConfig()}}
+	c.Model = ""
+	return c
 }
 
 // Expand makes elements of saes out of archs.
@@ -68,12 +73,21 @@ func (c *Config) Expand() (out []map[string]any) {
 // Validate checks what does not depend on the data; the rest is checked by [Open].
 func (c *Config) Validate() error {
 	switch {
-	case c.Store == "":
-		return errors.New("store is not set; name the folder that `loupe capture` wrote")
+	case c.Store == "" && c.Model == "":
+		return errors.New("store is not set; name the folder that `loupe capture` wrote, or model and corpus to train without a store")
+	case c.Store != "" && c.Model != "":
+		return fmt.Errorf("store %s and model %s are both set; keep the one that the activations come from", c.Store, c.Model)
+	case c.Store == "" && c.Buffer < 1:
+		return fmt.Errorf("buffer is %d; it must be at least 1 row", c.Buffer)
 	case c.EvalTokens < 0:
 		return fmt.Errorf("eval_tokens is %d; it must be 0 (no evaluation) or more", c.EvalTokens)
 	case c.MetricsEvery < 1:
 		return fmt.Errorf("metrics_every is %d; it must be 1 or more", c.MetricsEvery)
+	}
+	if c.Store == "" {
+		if err := c.Reading.Validate(); err != nil {
+			return err
+		}
 	}
 	_, err := c.members()
 	return err

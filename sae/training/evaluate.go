@@ -2,8 +2,6 @@ package training
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"loupe/sae"
 )
@@ -14,20 +12,23 @@ const (
 	evalBatch = 1024
 )
 
-// evaluate measures a trained SAE on eval_tokens rows of eval_split.
-func (j *Job) evaluate(ctx context.Context, c sae.Coder, o Outcome) (*sae.CoderResult, error) {
-	sites := slices.Concat(o.Inputs, o.Targets)
-	src, count, err := j.source(ctx, j.cfg.evalSplit(), sites, evalSeed)
-	if err != nil {
-		return nil, err
+// evaluate measures the trained SAEs on eval_tokens rows of eval_split, each row once at most, in one pass over the data.
+func (j *Job) evaluate(ctx context.Context, coders []sae.Coder, report *Report) error {
+	if j.cfg.EvalTokens == 0 {
+		return nil
 	}
-	rows, _, err := sae.Join(src, sites...)
+	src, done, err := j.data.source(ctx, j.cfg.evalSplit(), j.sites, evalSeed, true)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	res, err := sae.EvaluateCoder(ctx, j.backend, c, rows, evalBatch, min(j.cfg.EvalTokens, count))
-	if err != nil {
-		return nil, fmt.Errorf("SAE %s: %w", o.Name, err)
+	defer done()
+	members := make([]sae.Member, len(coders))
+	for i, o := range report.SAEs {
+		members[i] = sae.Member{Name: o.Name, Inputs: o.Inputs, Targets: o.Targets}
 	}
-	return &res, nil
+	results, err := sae.EvaluateAll(ctx, j.backend, members, coders, src, evalBatch, j.cfg.EvalTokens)
+	for i := range results {
+		report.SAEs[i].Result = &results[i]
+	}
+	return err
 }

@@ -3,13 +3,12 @@ package training
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"log/slog"
 	"slices"
 
 	"github.com/gomlx/compute"
 
 	"loupe/internal/run"
-	"loupe/probe/store"
 	"loupe/sae"
 )
 
@@ -17,13 +16,24 @@ import (
 type Job struct {
 	cfg     *Config
 	backend compute.Backend
-	store   *store.Store
+	data    data
 	sites   []string // that the SAEs read or write, each once
 	members []sae.Member
 }
 
-// Open opens the data that cfg names and finds the SAEs' sites in it. Close lets go of the data.
-func Open(b compute.Backend, cfg *Config) (*Job, error) {
+// data is where activations come from.
+type data interface {
+	// source opens the rows of a split, of the named sites, mixed by seed. With once it ends after every row came once.
+	source(ctx context.Context, split string, sites []string, seed uint64, once bool) (sae.Source, func(), error)
+	// names are the model and the corpus.
+	names() (model, corpus string)
+	// parents are what a run reads.
+	parents() ([]run.Ref, error)
+	close() error
+}
+
+// Open opens the data that cfg names - a store, or a model and a corpus - and finds the SAEs. Close lets go of the data.
+func Open(ctx context.Context, b compute.Backend, cfg *Config, log *slog.Logger) (*Job, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -39,12 +49,17 @@ func Open(b compute.Backend, cfg *Config) (*Job, error) {
 			}
 		}
 	}
-	if j.store, err = store.Open(cfg.Store, store.OpenOptions{}); err != nil {
+	if cfg.Store != "" {
+		j.data, err = openStore(cfg)
+	} else {
+		j.data, err = openModel(ctx, b, cfg, j.sites, log)
+	}
+	if err != nil {
 		return nil, err
 	}
-	man := j.store.Manifest()
+	model, corpus := j.data.names()
 	for i := range j.members {
-		j.members[i].Metadata = metadata(j.members[i], man.Model.ID, man.Corpus.ID)
+		j.members[i].Metadata = metadata(j.members[i], model, corpus)
 	}
 	return j, nil
 }
@@ -65,20 +80,11 @@ func metadata(m sae.Member, model, corpus string) map[string]any {
 }
 
 // Close lets go of the data.
-func (j *Job) Close() error { return j.store.Close() }
+func (j *Job) Close() error { return j.data.close() }
 
-// source opens the rows of a split, all sites, mixed by seed, and tells how many one epoch has.
-func (j *Job) source(ctx context.Context, split string, sites []string, seed uint64) (sae.Source, int64, error) {
-	src, err := sae.NewStoreSource(ctx, j.store, sites, j.cfg.selection(split), seed)
-	if err != nil {
-		return nil, 0, err
-	}
-	return src, src.Count(), nil
-}
-
-// parents are what the run reads.
-func (j *Job) parents() []run.Ref {
-	return []run.Ref{{Kind: "store", Name: filepath.Base(j.cfg.Store), Digest: j.store.Manifest().Digest}}
+// trainRows opens the rows to train on.
+func (j *Job) trainRows(ctx context.Context) (sae.Source, func(), error) {
+	return j.data.source(ctx, j.cfg.Split, j.sites, j.cfg.Seed, false)
 }
 
 // start makes the group, from the run's last checkpoint if there is one.
@@ -104,10 +110,11 @@ func (j *Job) start(dir *run.Dir, src sae.Source) (*sae.Group, error) {
 // Check starts the SAEs' configurations against the data without training, so that what is wrong with them is known
 // before there is a run folder.
 func (j *Job) Check(ctx context.Context) error {
-	src, _, err := j.source(ctx, j.cfg.Split, j.sites, j.cfg.Seed)
+	src, done, err := j.trainRows(ctx)
 	if err != nil {
 		return err
 	}
+	defer done()
 	_, err = sae.ResolveMembers(j.members, src)
 	return err
 }

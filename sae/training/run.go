@@ -38,26 +38,26 @@ type Outcome struct {
 // Run trains, measures and saves the SAEs in dir, a new run folder or one that was resumed. When ctx ends, or the process
 // is killed, Run on the resumed folder goes on from its last checkpoint to the same bytes.
 func (j *Job) Run(ctx context.Context, dir *run.Dir, opt RunOptions) (*Report, error) {
-	for _, p := range j.parents() {
+	parents, err := j.data.parents()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parents {
 		if err := dir.AddParent(p); err != nil {
 			return nil, err
 		}
 	}
-	src, _, err := j.source(ctx, j.cfg.Split, j.sites, j.cfg.Seed)
+	report, coders, err := j.train(ctx, dir, opt)
 	if err != nil {
 		return nil, err
 	}
-	report, coders, err := j.train(ctx, dir, src, opt)
-	if err != nil {
+	if err := j.evaluate(ctx, coders, report); err != nil {
 		return nil, err
 	}
 	for i, c := range coders {
-		o := &report.SAEs[i]
+		o := report.SAEs[i]
 		var density []float64
-		if j.cfg.EvalTokens > 0 {
-			if o.Result, err = j.evaluate(ctx, c, *o); err != nil {
-				return nil, err
-			}
+		if o.Result != nil {
 			density = o.Result.Density
 		}
 		if err := c.Save(o.Path, density); err != nil {
@@ -89,7 +89,12 @@ func measures(all []Outcome) (out []map[string]any) {
 }
 
 // train trains the SAEs and returns them.
-func (j *Job) train(ctx context.Context, dir *run.Dir, src sae.Source, opt RunOptions) (*Report, []sae.Coder, error) {
+func (j *Job) train(ctx context.Context, dir *run.Dir, opt RunOptions) (*Report, []sae.Coder, error) {
+	src, done, err := j.trainRows(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
 	g, err := j.start(dir, src)
 	if err != nil {
 		return nil, nil, err
