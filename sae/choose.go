@@ -2,7 +2,6 @@ package sae
 
 import (
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -10,25 +9,9 @@ import (
 	"loupe/internal/matmul"
 )
 
-// maxMeasured is the largest number of values that a step of the dense or the xla engine may hold at once, batch * d_sae
-// or, on a CPU, batch * k * d_in, for which the engine is worth a measurement: beyond it a step takes seconds and
-// gigabytes, and is never the fastest.
-const maxMeasured = 1 << 25
-
-// measures tells whether an engine takes part in the measurement.
-func measures(b compute.Backend, cfg Config, name string) bool {
-	switch {
-	case !supports(cfg, name):
-		return false
-	case name == EngineHost:
-		return matmul.Fast()
-	case name == EngineDense:
-		return cfg.Batch*cfg.latents() <= maxMeasured
-	case name == EngineXLA && b.HasSharedBuffers():
-		return cfg.Batch*cfg.K*cfg.inWidth() <= maxMeasured
-	}
-	return true
-}
+// maxDenseMeasured is the largest number of activations, batch * d_sae, for which the dense engine is worth a
+// measurement: beyond it a step takes seconds and gigabytes, and is never the fastest.
+const maxDenseMeasured = 1 << 25
 
 // fastestEngine times each engine on a batch made of the sample, inputs x and targets y, and returns the name of the
 // fastest. The host engine takes part where the processor has the vector form of its product. On the Go backend, whose
@@ -46,7 +29,7 @@ func fastestEngine(b compute.Backend, cfg Config, p params, x, y []float32) (str
 	}
 	best, fastest := "", time.Duration(0)
 	for _, name := range []string{EngineHost, EngineHybrid, EngineXLA, EngineDense} {
-		if !measures(b, cfg, name) {
+		if !supports(cfg, name) || name == EngineHost && !matmul.Fast() || name == EngineDense && cfg.Batch*cfg.DSAE > maxDenseMeasured {
 			continue
 		}
 		took, err := timeEngine(b, name, cfg, p, in)
@@ -70,14 +53,11 @@ func tiled(x []float32, n int) []float32 {
 
 // timeEngine returns the shorter of two steps after one that compiles.
 func timeEngine(b compute.Backend, name string, cfg Config, p params, in stepInput) (time.Duration, error) {
-	e, err := newEngine(b, name, cfg, p.clone())
+	e, err := newEngine(b, name, cfg, p)
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		e.close()
-		debug.FreeOSMemory() // an engine is as large as the trainer
-	}()
+	defer e.close()
 	var least time.Duration
 	for i := range 3 {
 		start := time.Now()

@@ -5,7 +5,7 @@
 //
 //   - Directions: DiffOfMeans, DiffOfMeansWhitened, FitPCA, CAA, PairPCA, MassMean, MassMeanCov, LDA, Ridge, Logistic,
 //     Multinomial, SquaredHinge and FitCAV.
-//   - Testing: TCAV with a permutation null; AdjustTCAV for tables of tests.
+//   - Testing: TCAV with a permutation null; AdjustP for tables of tests.
 //   - Removal: Ablation, LEACE, OracleLEACE, QuadraticFitter, INLP, MeanProjection, SAL, RandomProjection as their control.
 //     What needs no labels later is an Eraser (thin matrices), applied to rows by Apply or inside a model by Eraser.Edit.
 //   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.

@@ -77,17 +77,14 @@ func weightedGram(sum *mat.SymDense, z *mat.Dense, weight []float64) {
 
 // fitMargin minimises a margin loss for labels 0 and 1.
 func fitMargin(ctx context.Context, what string, x *mat.Dense, y []int, c float64, loss func(float64) (float64, float64, float64)) (Fit, error) {
-	n, d, _, err := checkBinary(x, y)
+	_, d, _, err := checkBinary(x, y)
 	if err != nil {
 		return Fit{}, err
 	}
 	if err := checkPenalty(what, c); err != nil {
 		return Fit{}, err
 	}
-	o := &margin{z: withOnes(x), sign: make([]float64, n), c: c, loss: loss}
-	for i, label := range y {
-		o.sign[i] = float64(2*label - 1)
-	}
+	o := &margin{z: withOnes(x), sign: signs(y), c: c, loss: loss}
 	w, f, err := minimise(ctx, what, o)
 	if err != nil {
 		return Fit{}, err
@@ -112,4 +109,13 @@ func withOnes(x *mat.Dense) *mat.Dense {
 		row[d] = 1
 	}
 	return z
+}
+
+// signs are +1 for class 1 and -1 for class 0.
+func signs(y []int) []float64 {
+	out := make([]float64, len(y))
+	for i, label := range y {
+		out[i] = float64(2*label - 1)
+	}
+	return out
 }

@@ -8,8 +8,6 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
-
-	"loupe/internal/stats"
 )
 
 // TCAVConfig says how TCAV's vector is fitted and its null drawn.
@@ -47,7 +45,7 @@ type TCAVTest struct {
 //
 // The null refits the vector to shuffled labels, so that every null score is a whole rerun of the test without a
 // concept; the published t-test over dependent runs and without correction for many tests is not valid. Correct over
-// concepts, layers and classes with AdjustTCAV, and gate the vector with FitCAV.
+// concepts, layers and classes with AdjustP, and gate the vector with FitCAV.
 func TCAV(ctx context.Context, x *mat.Dense, y []int, gradients *mat.Dense, cfg TCAVConfig) (*TCAVTest, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -144,32 +142,4 @@ func checkPermutation(p []int, n int) error {
 		return fmt.Errorf("it has %d of %d rows: %w", len(p), n, ErrShape)
 	}
 	return nil
-}
-
-// TCAVAdjusted is a p-value corrected for the table of tests that it is of.
-type TCAVAdjusted struct {
-	P    float64 `json:"p"`
-	Holm float64 `json:"holm"` // at or below alpha: the chance of any false claim in the table is at most alpha
-	BH   float64 `json:"bh"`   // at or below alpha: the expected share of false claims is at most alpha
-}
-
-// AdjustTCAV corrects the p-values of all tests of a table: every concept, layer and class that was tried.
-func AdjustTCAV(tests []*TCAVTest) ([]TCAVAdjusted, error) {
-	p := make([]float64, len(tests))
-	for i, t := range tests {
-		p[i] = t.P
-	}
-	holm, err := stats.Holm(p)
-	if err != nil {
-		return nil, fmt.Errorf("vectors: TCAV: %w", err)
-	}
-	bh, err := stats.BenjaminiHochberg(p)
-	if err != nil {
-		return nil, fmt.Errorf("vectors: TCAV: %w", err)
-	}
-	out := make([]TCAVAdjusted, len(p))
-	for i := range out {
-		out[i] = TCAVAdjusted{P: p[i], Holm: holm[i], BH: bh[i]}
-	}
-	return out, nil
 }

@@ -51,9 +51,9 @@ func TestTCAVNull(t *testing.T) {
 	}
 }
 
-func TestAdjustTCAV(t *testing.T) {
-	got := ok(AdjustTCAV([]*TCAVTest{{P: 0.01}, {P: 0.04}, {P: 0.03}}))(t)
-	want := []TCAVAdjusted{{0.01, 0.03, 0.03}, {0.04, 0.06, 0.04}, {0.03, 0.06, 0.04}}
+func TestAdjustP(t *testing.T) {
+	got := ok(AdjustP([]float64{0.01, 0.04, 0.03}))(t)
+	want := []Adjusted{{0.01, 0.03, 0.03}, {0.04, 0.06, 0.04}, {0.03, 0.06, 0.04}}
 	for i := range want {
 		closeTo(t, "adjusted", []float64{got[i].P, got[i].Holm, got[i].BH}, []float64{want[i].P, want[i].Holm, want[i].BH}, 1e-15)
 	}

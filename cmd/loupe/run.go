@@ -8,13 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
-	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/internal/expect"
@@ -24,9 +22,6 @@ import (
 
 // experimentsDir holds one folder per experiment, below the working folder.
 const experimentsDir = "experiments"
-
-// expectSuffix ends the file of the expectations for one of several configurations in a folder.
-const expectSuffix = ".expect.yaml"
 
 // outcome is what an experiment returns.
 type outcome interface{ Print(out io.Writer) error }
@@ -66,16 +61,6 @@ func experiments(a *app) []experiment {
 		},
 		seed: func(conf any) uint64 { return uint64(conf.(*demo.Config).Seed) },
 		name: func(conf any) string { return conf.(*demo.Config).Name },
-	}, {
-		kind: autoencoders.Kind(),
-		dry: func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error) {
-			return autoencoders.Dry(ctx, b, conf.(*autoencoders.Config), options(in))
-		},
-		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error) {
-			return autoencoders.Run(ctx, b, conf.(*autoencoders.Config), dir, options(in))
-		},
-		seed: func(conf any) uint64 { return uint64(conf.(*autoencoders.Config).Seed) },
-		name: func(conf any) string { return conf.(*autoencoders.Config).Name },
 	}}
 }
 
@@ -181,10 +166,6 @@ func experimentConfig(name string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if several, err := filepath.Glob(filepath.Join(experimentsDir, name, "*.yaml")); err == nil && len(several) > 0 {
-		several = slices.DeleteFunc(several, func(f string) bool { return strings.HasSuffix(f, expectSuffix) })
-		return "", usagef("%s has several configurations; name one of: %s", filepath.Join(experimentsDir, name), strings.Join(several, ", "))
-	}
 	found, err := filepath.Glob(filepath.Join(experimentsDir, "*", "config.yaml"))
 	if err != nil || len(found) == 0 {
 		return "", usagef("no experiment %q: there is no %s here; run in the folder of the project, or give the path of a configuration", name, path)
@@ -198,27 +179,22 @@ func experimentConfig(name string) (string, error) {
 	return "", usagef("no experiment %q; there are: %s", name, strings.Join(found, ", "))
 }
 
-// expectations reads the expectations beside the configuration, where there are any: NAME.expect.yaml beside NAME.yaml, or
-// else the folder's expect.yaml, which is config.yaml's. They are for that file as it stands, so that other settings, from
-// the command line or another file, are not judged.
+// expectations reads expect.yaml beside the configuration, where there is one. They are for config.yaml as it stands, so
+// that other settings, from the command line or another file, are not judged.
 func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, other string, err error) {
-	of := strings.TrimSuffix(path, filepath.Ext(path)) + expectSuffix
-	published := path
-	if _, err := os.Stat(of); errors.Is(err, fs.ErrNotExist) {
-		of, published = filepath.Join(filepath.Dir(path), "expect.yaml"), filepath.Join(filepath.Dir(path), "config.yaml")
-	}
-	lines, err = expect.Load(of)
+	folder := filepath.Dir(path)
+	lines, err = expect.Load(filepath.Join(folder, "expect.yaml"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	settings, err := config.Load(configKinds(), config.Input{Path: published})
+	published, err := config.Load(configKinds(), config.Input{Path: filepath.Join(folder, "config.yaml")})
 	if err != nil {
-		return nil, "", fmt.Errorf("the configuration that %s belongs to: %w", of, err)
+		return nil, "", fmt.Errorf("the configuration that %s belongs to: %w", filepath.Join(folder, "expect.yaml"), err)
 	}
-	want, err := settings.Hash()
+	want, err := published.Hash()
 	if err != nil {
 		return nil, "", err
 	}
@@ -227,7 +203,7 @@ func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, 
 		return nil, "", err
 	}
 	if got != want {
-		other = "the expectations are for " + filepath.ToSlash(published) + " as it stands"
+		other = "the expectations are for " + filepath.ToSlash(filepath.Join(folder, "config.yaml")) + " as it stands"
 	}
 	return lines, other, nil
 }

@@ -12,11 +12,10 @@ import (
 
 // writeReport writes the run's report.html.
 func (r *Result) writeReport(dir *run.Dir, cfg *Config, opt lab.Options) error {
-	history, err := lab.ReadHistory(dir.File("metrics.jsonl"))
+	tokens, fvu, err := lab.Curve(dir.File("metrics.jsonl"), "fvu")
 	if err != nil {
 		return err
 	}
-	tokens, fvu := history.Curve("fvu")
 	rep := report.Report{
 		Title: "Concepts in " + r.Model + ": found, removed, measured", Command: opt.Command, Config: string(opt.YAML),
 		Sections: []report.Section{

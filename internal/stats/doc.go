@@ -11,7 +11,7 @@
 //   - Association: [Pearson], [Spearman], [KendallTauB].
 //   - Differences: [Welch], [Hedges].
 //   - Many tests at once: [Holm], [BenjaminiHochberg], [BenjaminiYekutieli].
-//   - Representations: [LinearCKA], [Vendi], [VendiCosine], [MeanCosineDistance].
+//   - Representations: [LinearCKA], [DebiasedCKA], [PermuteCKA], [Vendi], [VendiCosine], [MeanCosineDistance].
 //   - Text: [CountNGrams] (distinct-n, EAD, entropy), [RougeN], [RougeL], [PorterStem].
 //
 // # Invariants
