@@ -132,17 +132,10 @@ func (s *SAE) Sequence(x []float32) (novel Latents, predicted, y []float32, err 
 			h[i] = float32(v)
 			predicted = append(predicted, float32(total[r][i]))
 		}
-		keep := s.Temporal.TopK
-		if keep == 0 {
-			keep = f
-		}
-		index, value := rows.scratch(keep)
-		topK(h, index, value)
-		for j, i := range index {
-			if value[j] > 0 {
-				rows.add(i, value[j])
-				total[r][i] += z[i]
-			}
+		from := len(rows.index)
+		s.novel(h, &rows)
+		for _, i := range rows.index[from:] {
+			total[r][i] += z[i]
 		}
 		rows.endRow()
 		out := widen(s.BDec)

@@ -37,6 +37,9 @@ func (s *SAE) Shape() Shape {
 			out.Params += len(*t.at)
 		}
 	}
+	if s.Temporal != nil {
+		out.K = s.Temporal.TopK
+	}
 	return out
 }
 

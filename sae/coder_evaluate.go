@@ -23,8 +23,8 @@ type CoderResult struct {
 }
 
 // EvaluateCoder measures a coder on at most limit rows of a source (limit < 1: all of them). A row is the inputs, site after
-// site, and then, where something else is reconstructed, the targets. The rows of a temporal SAE come sequence by sequence,
-// and batch is a whole number of them. A row that is not finite is an error, and so are rows without variance.
+// site, and then, where something else is reconstructed, the targets. The rows of a temporal SAE come sequence by sequence, each
+// as long as its metadata's context_size says, and batch and limit are whole numbers of sequences. A row that is not finite is an error, and so are rows without variance.
 func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, batch int, limit int64) (CoderResult, error) {
 	e, err := newEvaluation(b, c, batch)
 	if err != nil {
@@ -165,8 +165,11 @@ func newCoderRunner(b compute.Backend, c Coder, batch int) (coderRunner, error) 
 		}
 		s, isSAE = flat, true
 	}
-	if !isSAE || s.Temporal != nil {
+	if !isSAE {
 		return host, c.Validate()
+	}
+	if s.Temporal != nil {
+		return newTemporalRunner(b, s, batch)
 	}
 	run, err := NewRunner(b, s, batch)
 	if err != nil {

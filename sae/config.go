@@ -37,7 +37,7 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder,clt,jumprelu_clt,topk_clt,batchtopk_clt" doc:"architecture"`
+	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder,clt,jumprelu_clt,topk_clt,batchtopk_clt,temporal" doc:"architecture"`
 	DIn       int    `json:"d_in" doc:"width of the activations, of one site; 0: that of the data"`
 	Layers    int    `json:"layers" doc:"number of sites that a crosscoder reads, layers or models, or of layers of a cross-layer transcoder; 0 in a group: that of the inputs"`
 	DSAE      int    `json:"d_sae" doc:"number of latents, of each layer of a cross-layer transcoder; 0: expansion * d_in"`
@@ -74,6 +74,7 @@ type Config struct {
 	Pursuit        PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
 	Crosscoder     CrosscoderConfig `json:"crosscoder" doc:"of crosscoders"`
 	CLT            CLTConfig        `json:"clt" doc:"of cross-layer transcoders"`
+	Temporal       TemporalConfig   `json:"temporal" doc:"of temporal"`
 
 	GatedFreeDecoder bool `json:"gated_free_decoder" doc:"gated: let the gate's reconstruction train the decoder, as SAELens does; the paper does not"`
 
@@ -132,6 +133,8 @@ func DefaultConfig() Config {
 		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
 		// The mixture is that of science-of-finetuning's dictionary_learning.
 		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1},
+		// Four heads, one layer and no bottleneck are those of the paper's runs, whose sequences have 500 tokens.
+		Temporal: TemporalConfig{Context: 512, Heads: 4, Layers: 1, Bottleneck: 1, Novel: NovelTopK},
 	}
 }
 
@@ -182,8 +185,8 @@ func (c Config) Validate() error {
 		return bad("d_in", c.DIn, "at least 1")
 	case c.DSAE < 1 || c.DSAE > math.MaxInt32 || c.DIn > math.MaxInt32/c.DSAE:
 		return bad("d_sae", c.DSAE, "at least 1, and d_in * d_sae below 2^31; set d_sae or expansion")
-	case c.selects() && (c.K < 1 || c.K > c.DSAE):
-		return bad("k", c.K, fmt.Sprintf("between 1 and d_sae = %d", c.DSAE))
+	case c.selects() && (c.K < 1 || c.K > max(c.DSAE, c.latents())):
+		return bad("k", c.K, fmt.Sprintf("between 1 and the number of latents, %d", max(c.DSAE, c.latents())))
 	case c.Tokens < 1:
 		return bad("tokens", c.Tokens, "at least 1")
 	case c.Batch < 1 || c.Batch > math.MaxInt32/2/max(c.K, 1):
@@ -208,8 +211,8 @@ func (c Config) Validate() error {
 		return bad("aux_coef", c.AuxCoef, "between 0 (off) and 1e6")
 	case c.DeadTokens < 1:
 		return bad("dead_tokens", c.DeadTokens, "at least 1")
-	case c.ResampleTokens < 0 || c.ResampleTokens > 0 && c.crossLayer():
-		return bad("resample_tokens", c.ResampleTokens, "0 (never) or more, and 0 for cross-layer transcoders")
+	case c.ResampleTokens < 0 || c.ResampleTokens > 0 && (c.crossLayer() || c.Arch == ArchTemporal):
+		return bad("resample_tokens", c.ResampleTokens, "0 (never) or more, and 0 for cross-layer transcoders and temporal SAEs")
 	case !(c.InitDecoderNorm >= 0 && c.InitDecoderNorm <= 1e6):
 		return bad("init_decoder_norm", c.InitDecoderNorm, "0 (the rule) or up to 1e6")
 	case c.InitRows < 1:

@@ -11,7 +11,7 @@ var trainable = [...]string{
 	ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
 	ArchTranscoder, ArchSkipTranscoder, ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKSkipTranscoder,
 	ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder,
-	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT,
+	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT, ArchTemporal,
 }
 
 // base is the architecture without its form as a transcoder or crosscoder: what its activation function and its loss are
@@ -51,6 +51,8 @@ func (c Config) selects() bool {
 	switch c.base() {
 	case ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka:
 		return true
+	case ArchTemporal:
+		return c.Temporal.Novel == NovelTopK
 	}
 	return false
 }
@@ -113,6 +115,8 @@ func (c Config) controlled() bool {
 	switch c.base() {
 	case ArchStandard, ArchGated:
 		return true
+	case ArchTemporal:
+		return !c.selects()
 	case ArchJumpReLU: // the other two terms hold the target themselves
 		return c.JumpReLU.Sparsity == SparsityStep || c.JumpReLU.Sparsity == SparsityTanh
 	}
@@ -184,6 +188,8 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 		return bad("engine", c.Engine, fmt.Sprintf("%q or %q for %s with normalisation %s", EngineAuto, EngineDense, c.Arch, c.Normalize))
 	}
 	switch c.base() {
+	case ArchTemporal:
+		return c.validateTemporal(bad)
 	case ArchJumpReLU:
 		return c.validateJumpReLU(bad, number)
 	case ArchMatryoshka:

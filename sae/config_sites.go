@@ -110,8 +110,6 @@ func (c Config) validateSites(bad func(field string, value any, want string) err
 		return bad("d_sae", c.DSAE, "small enough that the weights have fewer than 2^31 values")
 	case c.Normalize != NormalizeNone && !c.scales():
 		return bad("normalize_activations", c.Normalize, fmt.Sprintf("%q, %q or %q for %s, which scales each site by itself", NormalizeNone, NormalizeExpected, NormalizeUnit, c.Arch))
-	case c.selects() && c.K > c.latents():
-		return bad("k", c.K, fmt.Sprintf("at most the number of latents, %d", c.latents()))
 	}
 	if c.crosses() {
 		return c.validateCrosscoder(bad)

@@ -27,7 +27,7 @@ const (
 
 // DeadCauses judges the latents that have been silent for DeadTokens rows, on up to 512 rows of the last batch. It reads
 // the weights back from the device: call it every so many steps. Before the first step it is zero. The latents of a
-// cross-layer transcoder are told apart by NeverFired and Silent alone.
+// cross-layer transcoder, and of a temporal SAE, are told apart by NeverFired and Silent alone.
 func (t *Trainer) DeadCauses() (DeadCauses, error) {
 	var out DeadCauses
 	if t.step == 0 {
@@ -43,7 +43,7 @@ func (t *Trainer) DeadCauses() (DeadCauses, error) {
 	mean, gamma := rowMean(rows, t.cfg.inWidth())
 	out.Gamma = gamma
 	causes := make([]int, len(dead))
-	if !t.cfg.crossLayer() {
+	if !t.cfg.crossLayer() && t.cfg.Arch != ArchTemporal {
 		t.judge(p.w, dead, rows, mean, causes)
 	}
 	for j, c := range causes {

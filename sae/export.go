@@ -52,6 +52,10 @@ func (t *Trainer) SAE() (*SAE, error) {
 	}
 	out := exported(t.cfg, p.w.clone())
 	maps.Copy(out.Metadata, t.meta)
+	if t.cfg.Arch == ArchTemporal {
+		exportTemporal(t.cfg, p.w.clone(), out, t.scales[0])
+		return out, out.Validate()
+	}
 	fold := t.cfg.RescaleByDecoder
 	if t.cfg.byBatch() {
 		out.Arch = ArchStandard // its tensors, until it becomes jumprelu

@@ -29,9 +29,12 @@ func initialWeights(cfg Config, x, y []float32) weights {
 			unit(row)
 		}
 	}
-	if cfg.crossLayer() {
+	switch {
+	case cfg.crossLayer():
 		startCLT(cfg, w, sphere)
-	} else {
+	case cfg.Arch == ArchTemporal:
+		startTemporal(cfg, w, rng)
+	default:
 		startDecoder(cfg, w, sphere)
 	}
 	for j, v := range startOf(cfg, y) {

@@ -18,6 +18,9 @@ func layout(cfg Config) []weightInfo {
 	if cfg.crossLayer() {
 		return cltLayout(cfg)
 	}
+	if cfg.Arch == ArchTemporal {
+		return temporalLayout(cfg)
+	}
 	f, d, w := cfg.DSAE, cfg.inWidth(), cfg.width()
 	enc := weightInfo{"W_enc", []int{f, d}}
 	dec, bDec := weightInfo{"W_dec", []int{f, w}}, weightInfo{"b_dec", []int{w}}

@@ -49,6 +49,8 @@ func denseLoss(in lossInput) lossOutput {
 		return gatedLoss(in)
 	case ArchMatchingPursuit:
 		return pursuitLoss(in)
+	case ArchTemporal:
+		return temporalLoss(in)
 	}
 	return sparseLoss(in) // topk, abstopk, batchtopk, matryoshka
 }

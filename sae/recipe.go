@@ -41,6 +41,8 @@ func (c *Config) DeriveDefaults() {
 		c.crosscoderRecipe()
 	case ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT:
 		c.cltRecipe()
+	case ArchTemporal:
+		c.temporalRecipe()
 	}
 }
 
@@ -117,6 +119,7 @@ const (
 	rateGated    = 3e-4
 	rateJumpReLU = 7e-5
 	ratePursuit  = 3e-4
+	rateTemporal = 1e-3
 	rateBudget   = 4
 	rateMost     = 3e-3
 )
@@ -134,6 +137,8 @@ func (c Config) defaultRate() float64 {
 		paper = rateJumpReLU
 	case ArchMatchingPursuit:
 		paper = ratePursuit
+	case ArchTemporal:
+		paper = rateTemporal
 	default:
 		return 2e-4 * math.Sqrt(16384/float64(c.DSAE))
 	}

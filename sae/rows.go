@@ -23,6 +23,7 @@ type Rows interface {
 type MemoryRows struct {
 	data   []float32
 	width  int
+	run    int // rows that stay together, in order
 	seed   uint64
 	epochs int // 0: without end
 	epoch  int
@@ -33,16 +34,22 @@ type MemoryRows struct {
 // NewMemoryRows returns the rows of data, row-major with the given width, for a number of epochs (0: without end).
 // A zero seed keeps their order; any other shuffles each epoch.
 func NewMemoryRows(data []float32, width int, seed uint64, epochs int) (*MemoryRows, error) {
-	if width < 1 || len(data) == 0 || len(data)%width != 0 {
-		return nil, fmt.Errorf("sae: rows: %d values are not a positive number of rows of width %d", len(data), width)
+	return NewMemorySequences(data, width, 1, seed, epochs)
+}
+
+// NewMemorySequences returns rows as [NewMemoryRows] does, but shuffles whole sequences of context rows, whose rows stay in
+// order, as temporal SAEs want them.
+func NewMemorySequences(data []float32, width, context int, seed uint64, epochs int) (*MemoryRows, error) {
+	if width < 1 || context < 1 || len(data) == 0 || len(data)%(context*width) != 0 {
+		return nil, fmt.Errorf("sae: rows: %d values are not a positive number of sequences of %d rows of width %d", len(data), context, width)
 	}
-	r := &MemoryRows{data: data, width: width, seed: seed, epochs: epochs}
+	r := &MemoryRows{data: data, width: width, run: context, seed: seed, epochs: epochs}
 	r.shuffle()
 	return r, nil
 }
 
 func (r *MemoryRows) shuffle() {
-	n := len(r.data) / r.width
+	n := len(r.data) / (r.run * r.width)
 	if r.seed != 0 {
 		r.order = rand.New(rand.NewPCG(r.seed, uint64(r.epoch))).Perm(n)
 		return
@@ -57,14 +64,14 @@ func (r *MemoryRows) shuffle() {
 func (r *MemoryRows) Next(dst []float32) (int, error) {
 	n := 0
 	for ; (n+1)*r.width <= len(dst); n++ {
-		if r.next == len(r.order) {
+		if r.next == len(r.order)*r.run {
 			if r.epochs != 0 && r.epoch+1 >= r.epochs {
 				break
 			}
 			r.epoch, r.next = r.epoch+1, 0
 			r.shuffle()
 		}
-		row := r.order[r.next]
+		row := r.order[r.next/r.run]*r.run + r.next%r.run
 		copy(dst[n*r.width:(n+1)*r.width], r.data[row*r.width:])
 		r.next++
 	}
