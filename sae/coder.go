@@ -85,7 +85,8 @@ func ReadCoder(path string) (Coder, string, error) {
 	return c, f.name, err
 }
 
-// WriteCoder writes a coder to path in a format, for the tool that the format belongs to; see [SAE.Write].
+// WriteCoder writes a coder to path in a format, for the tool that the format belongs to; see [SAE.Write]. A crosscoder in a
+// format of SAEs becomes one of the concatenated activations.
 func WriteCoder(c Coder, path, name string) (notes []string, err error) {
 	if s, ok := c.(*SAE); ok {
 		return s.Write(path, name)
@@ -95,6 +96,9 @@ func WriteCoder(c Coder, path, name string) (notes []string, err error) {
 	}
 	var can []string
 	for _, f := range formats() {
+		if x, ok := c.(*Crosscoder); ok && f.name == name && f.write != nil {
+			return x.writeFlat(path, name)
+		}
 		if f.writeCoder == nil {
 			continue
 		}

@@ -74,6 +74,17 @@ func (c *Crosscoder) Flat() (*SAE, error) {
 	return s, s.Validate()
 }
 
+// writeFlat writes the crosscoder as an SAE of the concatenated activations.
+func (c *Crosscoder) writeFlat(path, format string) ([]string, error) {
+	s, err := c.Flat()
+	if err != nil {
+		return nil, err
+	}
+	notes := []string{fmt.Sprintf("it is now an SAE of the %d sites' activations, one after the other, d_in %d", c.Sites, s.DIn)}
+	more, err := s.Write(path, format)
+	return append(notes, more...), err
+}
+
 // foldCodeNorms multiplies each latent by its norm and divides its decoder row. A latent of norm 0 writes nothing and stays.
 func (s *SAE) foldCodeNorms(norms []float64) {
 	for i, n := range norms {

@@ -54,9 +54,13 @@ func newSAECheckCmd(a *app) *cobra.Command {
 			if rtol < 0 || atol < 0 || rows < 2 {
 				return usagef("--rtol %v, --atol %v and --rows %d: tolerances must not be negative, and two rows are needed", rtol, atol, rows)
 			}
-			s, format, err := readSAE(cmd.Context(), args[0])
+			c, format, err := readCoder(cmd.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			s, isSAE := c.(*sae.SAE)
+			if storeDir != "" && !isSAE {
+				return usagef("--store tests SAEs of one site; %s is a %s, which `loupe sae eval` measures", args[0], c.Shape().Arch)
 			}
 			b, err := a.open()
 			if err != nil {
@@ -64,12 +68,16 @@ func newSAECheckCmd(a *app) *cobra.Command {
 			}
 			cert := parity{SAE: args[0], Format: format, Golden: golden, Backend: b.String(), OK: true}
 			if golden != "" {
-				run, err := sae.NewRunner(b, s, 256)
-				if err != nil {
-					return err
+				reconstruct := c.Reconstruct
+				if isSAE && s.Temporal == nil {
+					run, err := sae.NewRunner(b, s, 256)
+					if err != nil {
+						return err
+					}
+					defer run.Close()
+					reconstruct = func(x []float32) (sae.Latents, []float32, error) { return run.Reconstruct(cmd.Context(), x) }
 				}
-				defer run.Close()
-				if cert.Comparisons, err = compareGolden(cmd.Context(), run, s, golden, rtol, atol); err != nil {
+				if cert.Comparisons, err = compareGolden(reconstruct, c.Shape(), golden, rtol, atol); err != nil {
 					return err
 				}
 			}
@@ -80,8 +88,8 @@ func newSAECheckCmd(a *app) *cobra.Command {
 				}
 				cert.Identity, cert.OK = &id.IdentityReport, id.OK
 			}
-			for _, c := range cert.Comparisons {
-				cert.OK = cert.OK && c.OK
+			for _, one := range cert.Comparisons {
+				cert.OK = cert.OK && one.OK
 			}
 			if err := a.printParity(cert); err != nil {
 				return err
@@ -102,7 +110,7 @@ func newSAECheckCmd(a *app) *cobra.Command {
 }
 
 // compareGolden encodes and reconstructs a golden file's x and compares with its feature_acts and recon.
-func compareGolden(ctx context.Context, run *sae.Runner, s *sae.SAE, file string, rtol, atol float64) ([]parityComparison, error) {
+func compareGolden(reconstruct func(x []float32) (sae.Latents, []float32, error), sh sae.Shape, file string, rtol, atol float64) ([]parityComparison, error) {
 	f, err := safetensors.Open(file)
 	if err != nil {
 		return nil, err
@@ -118,28 +126,28 @@ func compareGolden(ctx context.Context, run *sae.Runner, s *sae.SAE, file string
 		}
 		return f.Float32(name)
 	}
-	x, err := read("x", s.DIn)
+	x, err := read("x", sh.InSites*sh.DIn)
 	if err != nil {
 		return nil, err
 	}
-	acts, err := read("feature_acts", s.DSAE)
+	acts, err := read("feature_acts", sh.Latents)
 	if err != nil {
 		return nil, err
 	}
-	recon, err := read("recon", s.Width())
+	recon, err := read("recon", sh.OutSites*sh.DOut)
 	if err != nil {
 		return nil, err
 	}
-	lat, out, err := run.Reconstruct(ctx, x)
+	lat, out, err := reconstruct(x)
 	if err != nil {
 		return nil, err
 	}
-	dense := make([]float32, lat.Rows()*s.DSAE)
+	dense := make([]float32, lat.Rows()*sh.Latents)
 	for r := range lat.Rows() {
 		index, value := lat.Row(r)
 		for j, i := range index {
 			if value[j] != 0 {
-				dense[r*s.DSAE+int(i)] = value[j]
+				dense[r*sh.Latents+int(i)] = value[j]
 			}
 		}
 	}

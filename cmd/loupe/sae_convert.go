@@ -41,11 +41,11 @@ func newSAEConvertCmd(a *app) *cobra.Command {
 			if _, err := os.Stat(args[1]); err == nil && !force {
 				return usagef("%s exists; choose another place or give --force", args[1])
 			}
-			s, from, err := readSAE(cmd.Context(), args[0])
+			c, from, err := readCoder(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			notes, err := s.Write(args[1], to)
+			notes, err := sae.WriteCoder(c, args[1], to)
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func newSAEConvertCmd(a *app) *cobra.Command {
 				}{from, to, args[1], append([]string{}, notes...)})
 			}
 			var out strings.Builder
-			fmt.Fprintf(&out, "%s: %s, converted from %s to %s\n", args[1], s.Arch, from, to)
+			fmt.Fprintf(&out, "%s: %s, converted from %s to %s\n", args[1], c.Shape().Arch, from, to)
 			for _, n := range notes {
 				fmt.Fprintf(&out, "note: %s\n", n)
 			}
@@ -71,13 +71,13 @@ func newSAEConvertCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// readSAE reads the SAE that a reference names.
-func readSAE(ctx context.Context, ref string) (*sae.SAE, string, error) {
+// readCoder reads the SAE, crosscoder or cross-layer transcoder that a reference names.
+func readCoder(ctx context.Context, ref string) (sae.Coder, string, error) {
 	path, err := resolveSAE(ctx, ref)
 	if err != nil {
 		return nil, "", err
 	}
-	return sae.Read(path)
+	return sae.ReadCoder(path)
 }
 
 // isRemote tells whether a reference is one of the model hub.

@@ -35,11 +35,14 @@ func newSAEInfoCmd(a *app) *cobra.Command {
 		Long:  "Show what a sparse autoencoder is. " + saeRef,
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, format, err := readSAE(cmd.Context(), args[0])
+			c, format, err := readCoder(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return a.printSAEInfo(infoOf(args[0], format, s))
+			if s, ok := c.(*sae.SAE); ok {
+				return a.printSAEInfo(infoOf(args[0], format, s))
+			}
+			return a.printSitesInfo(sitesInfoOf(args[0], format, c))
 		},
 	}
 }
