@@ -21,15 +21,9 @@ type StoreSource struct {
 // per token, and an empty selection are errors.
 func NewStoreSource(ctx context.Context, st *store.Store, sites []string, sel store.Select, seed uint64) (*StoreSource, error) {
 	s := &StoreSource{names: sites}
-	for _, name := range sites {
-		info, err := st.Site(name)
-		if err != nil {
-			return nil, err
-		}
-		if info.Per != store.Token {
-			return nil, fmt.Errorf("sae: site %s of store %s has one row per %s; sparse autoencoders train on token sites", name, st.Dir(), info.Per)
-		}
-		s.sites = append(s.sites, SourceSite{Name: name, Width: info.Dim()})
+	var err error
+	if s.sites, err = tokenSites(st, sites); err != nil {
+		return nil, err
 	}
 	set, err := st.Select(ctx, sel)
 	if err != nil {
@@ -42,6 +36,22 @@ func NewStoreSource(ctx context.Context, st *store.Store, sites []string, sel st
 		return nil, err
 	}
 	return s, nil
+}
+
+// tokenSites finds token sites of a store.
+func tokenSites(st *store.Store, names []string) ([]SourceSite, error) {
+	var out []SourceSite
+	for _, name := range names {
+		info, err := st.Site(name)
+		if err != nil {
+			return nil, err
+		}
+		if info.Per != store.Token {
+			return nil, fmt.Errorf("sae: site %s of store %s has one row per %s; sparse autoencoders train on token sites", name, st.Dir(), info.Per)
+		}
+		out = append(out, SourceSite{Name: name, Width: info.Dim()})
+	}
+	return out, nil
 }
 
 // Count is the number of selected rows: one epoch.

@@ -106,6 +106,21 @@ func (c *Config) evalSplit() string {
 	return c.EvalSplit
 }
 
+// sequence is the number of tokens of a temporal SAE's sequences, 0 where none of the SAEs is temporal and the rows may come in
+// any order.
+func (c *Config) sequence() int {
+	members, err := c.members()
+	if err != nil {
+		return 0
+	}
+	for _, m := range members {
+		if m.Config.Arch == sae.ArchTemporal {
+			return m.Config.Temporal.Context
+		}
+	}
+	return 0
+}
+
 // single tells whether the configuration is one of a single SAE, whose files have no names.
 func (c *Config) single() bool {
 	return len(c.SAEs) == 0 && len(c.Archs) == 0 && len(c.Sites) == 0 && len(c.Pairs) == 0 && len(c.Widths) == 0 && len(c.Seeds) == 0

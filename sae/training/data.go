@@ -29,6 +29,13 @@ func openStore(cfg *Config) (data, error) {
 }
 
 func (d storeData) source(ctx context.Context, split string, sites []string, seed uint64, once bool) (sae.Source, func(), error) {
+	if tokens := d.cfg.sequence(); tokens > 0 {
+		src, err := sae.NewSequenceSource(ctx, d.store, sites, d.cfg.selection(split), tokens, seed)
+		if err != nil || !once {
+			return src, func() {}, err
+		}
+		return &limited{Source: src, left: src.Count()}, func() {}, nil
+	}
 	src, err := sae.NewStoreSource(ctx, d.store, sites, d.cfg.selection(split), seed)
 	if err != nil {
 		return nil, nil, err

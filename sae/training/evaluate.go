@@ -26,7 +26,12 @@ func (j *Job) evaluate(ctx context.Context, coders []sae.Coder, report *Report) 
 	for i, o := range report.SAEs {
 		members[i] = sae.Member{Name: o.Name, Inputs: o.Inputs, Targets: o.Targets}
 	}
-	results, err := sae.EvaluateAll(ctx, j.backend, members, coders, src, evalBatch, j.cfg.EvalTokens)
+	batch, limit := evalBatch, j.cfg.EvalTokens
+	if tokens := j.cfg.sequence(); tokens > 0 { // whole sequences
+		batch = (batch + tokens - 1) / tokens * tokens
+		limit = max(limit/int64(tokens), 1) * int64(tokens)
+	}
+	results, err := sae.EvaluateAll(ctx, j.backend, members, coders, src, batch, limit)
 	for i := range results {
 		report.SAEs[i].Result = &results[i]
 	}
