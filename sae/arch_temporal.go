@@ -102,9 +102,23 @@ func (s *SAE) Sequence(x []float32) (novel Latents, predicted, y []float32, err 
 	if len(x)%s.DIn != 0 {
 		return novel, nil, nil, fmt.Errorf("sae: %d values are not rows of width d_in = %d", len(x), s.DIn)
 	}
+	novel, predicted, decoded, undo := s.sequence(x)
+	row := make([]float32, s.DIn)
+	for r, out := range decoded {
+		for j, v := range out {
+			row[j] = float32(v)
+		}
+		undo[r].undo(row)
+		y = append(y, row...)
+	}
+	return novel, predicted, y, nil
+}
+
+// sequence is Sequence in float64: decoded are the reconstructions, before the normalisation is undone.
+func (s *SAE) sequence(x []float32) (novel Latents, predicted []float32, decoded [][]float64, undo []rowScale) {
 	d, f, n := s.DIn, s.DSAE, len(x)/s.DIn
 	residual := make([][]float64, n)
-	undo := make([]rowScale, n)
+	undo = make([]rowScale, n)
 	centred := make([]float32, d)
 	for r := range n {
 		undo[r] = s.centre(x[r*d:(r+1)*d], centred)
@@ -140,14 +154,10 @@ func (s *SAE) Sequence(x []float32) (novel Latents, predicted, y []float32, err 
 		rows.endRow()
 		out := widen(s.BDec)
 		addRows(out, total[r], decoder)
-		for j, v := range out {
-			centred[j] = float32(v)
-		}
-		undo[r].undo(centred)
-		y = append(y, centred...)
+		decoded = append(decoded, out)
 	}
 	rows.appendTo(&novel)
-	return novel, predicted, y, nil
+	return novel, predicted, decoded, undo
 }
 
 // temporalCodes is relu(r W_enc / (4 d)).

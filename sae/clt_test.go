@@ -17,6 +17,9 @@ import (
 func randomCLT(t testing.TB, layers, in, out, f int, activation string, skip bool) *CLT {
 	t.Helper()
 	c := &CLT{DIn: in, DOut: out, DSAE: f, Activation: activation, Layers: make([]CLTLayer, layers), Metadata: map[string]any{"model_name": "tiny"}}
+	for l := range layers {
+		c.Metadata["hook_names"] = append(metadataList(c.Metadata["hook_names"]), fmt.Sprintf("blocks.%d.ln2.hook_normalized", l))
+	}
 	if activation == ActivationTopK {
 		c.K = 2 * layers
 	}
@@ -40,6 +43,11 @@ func randomCLT(t testing.TB, layers, in, out, f int, activation string, skip boo
 		t.Fatal(err)
 	}
 	return c
+}
+
+func metadataList(v any) []any {
+	list, _ := v.([]any)
+	return list
 }
 
 // TestCLTEncodes by hand: two layers of width 1, two latents each. Layer 0 reads x_0 = 2 by (1, 3) with thresholds (3, 5): pre is
@@ -105,7 +113,7 @@ func TestCLTForms(t *testing.T) {
 					nearly(t, "saved "+s.name, *again.tensors(l)[i].at, *s.at, 0, 0)
 				}
 			}
-			if again.Shape() != x.Shape() || again.PerLayer != x.PerLayer || again.Metadata["model_name"] != "tiny" {
+			if again.Shape() != x.Shape() || again.PerLayer != x.PerLayer || again.Metadata["model_name"] != "tiny" || again.Metadata["feature_input_hook"] != "ln2.hook_normalized" || len(metadataList(again.Metadata["hook_names"])) != 3 {
 				t.Errorf("loaded %+v, saved %+v", again.Shape(), x.Shape())
 			}
 			second := t.TempDir()
@@ -118,12 +126,12 @@ func TestCLTForms(t *testing.T) {
 			if !bytes.Equal(treeBytes(t, dir), treeBytes(t, second)) {
 				t.Error("the bytes changed on the way")
 			}
-			run, err := newCoderRunner(graphtest.Backend(t), x, 32)
+			run, err := NewCoderRunner(graphtest.Backend(t), x, 32)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer run.close()
-			bl, by, err := run.reconstruct(t.Context(), rows)
+			defer run.Close()
+			bl, by, err := run.Reconstruct(t.Context(), rows)
 			if err != nil {
 				t.Fatal(err)
 			}

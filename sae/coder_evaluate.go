@@ -30,7 +30,7 @@ func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, b
 	if err != nil {
 		return CoderResult{}, err
 	}
-	defer e.run.close()
+	defer e.run.Close()
 	if limit < 1 {
 		limit = math.MaxInt64
 	}
@@ -55,7 +55,7 @@ func EvaluateCoder(ctx context.Context, b compute.Backend, c Coder, rows Rows, b
 type evaluation struct {
 	shape   Shape
 	width   int // of a row
-	run     coderRunner
+	run     *CoderRunner
 	metrics []*Metrics // of each reconstructed site
 	seen    int64      // rows
 }
@@ -63,7 +63,7 @@ type evaluation struct {
 func newEvaluation(b compute.Backend, c Coder, batch int) (*evaluation, error) {
 	e := &evaluation{shape: c.Shape(), metrics: make([]*Metrics, c.Shape().OutSites)}
 	var err error
-	if e.run, err = newCoderRunner(b, c, batch); err != nil {
+	if e.run, err = NewCoderRunner(b, c, batch); err != nil {
 		return nil, err
 	}
 	e.width = e.shape.InSites * e.shape.DIn
@@ -86,7 +86,7 @@ func (e *evaluation) add(ctx context.Context, part []float32) error {
 	if e.shape.Target {
 		x, y = takeColumns(part, e.width, 0, in), takeColumns(part, e.width, in, e.width)
 	}
-	lat, got, err := e.run.reconstruct(ctx, x)
+	lat, got, err := e.run.Reconstruct(ctx, x)
 	if err != nil {
 		return err
 	}
@@ -136,44 +136,4 @@ func sumSites(metrics []*Metrics) (CoderResult, error) {
 	out.Rows, out.L0, out.Dead, out.AliveShare, out.Density, out.Histogram = first.Rows, first.L0, first.Dead, first.AliveShare, first.Density, first.Histogram
 	out.FVU = out.MSE / variance
 	return out, nil
-}
-
-// coderRunner applies a coder to batches of rows, as far as possible on a backend.
-type coderRunner struct {
-	reconstruct func(ctx context.Context, x []float32) (Latents, []float32, error)
-	close       func()
-}
-
-func newCoderRunner(b compute.Backend, c Coder, batch int) (coderRunner, error) {
-	host := coderRunner{
-		reconstruct: func(ctx context.Context, x []float32) (Latents, []float32, error) {
-			if err := ctx.Err(); err != nil {
-				return Latents{}, nil, err
-			}
-			return c.Reconstruct(x)
-		},
-		close: func() {},
-	}
-	if x, ok := c.(*CLT); ok {
-		return newCLTRunner(b, x, batch)
-	}
-	s, isSAE := c.(*SAE)
-	if x, ok := c.(*Crosscoder); ok {
-		flat, err := x.Flat()
-		if err != nil {
-			return host, x.Validate() // a decoupled one, or one that is wrong
-		}
-		s, isSAE = flat, true
-	}
-	if !isSAE {
-		return host, c.Validate()
-	}
-	if s.Temporal != nil {
-		return newTemporalRunner(b, s, batch)
-	}
-	run, err := NewRunner(b, s, batch)
-	if err != nil {
-		return host, err
-	}
-	return coderRunner{reconstruct: run.Reconstruct, close: run.Close}, nil
 }

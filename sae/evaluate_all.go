@@ -16,7 +16,7 @@ func EvaluateAll(ctx context.Context, b compute.Backend, members []Member, coder
 	defer func() {
 		for _, e := range all {
 			if e != nil {
-				e.run.close()
+				e.run.Close()
 			}
 		}
 	}()
@@ -24,6 +24,11 @@ func EvaluateAll(ctx context.Context, b compute.Backend, members []Member, coder
 		var err error
 		if all[i], err = newEvaluation(b, c, batch); err != nil {
 			return nil, fmt.Errorf("sae: SAE %s: %w", members[i].Name, err)
+		}
+		if s, ok := c.(*SAE); ok && s.Temporal != nil {
+			if err := inSequences(src, s.context()); err != nil {
+				return nil, fmt.Errorf("sae: SAE %s: %w", members[i].Name, err)
+			}
 		}
 		joints[i] = &member{Member: members[i], rows: make([]float32, batch*all[i].width)}
 		if err := joints[i].find(src, all[i].width); err != nil {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -19,16 +21,13 @@ import (
 // [d, d] for a linear path, and W_dec_i.safetensors with W_dec_i [F, n - i, d].
 //
 // What circuit-tracer cannot express - topk, and d_out other than d_in - has the same files with a model_kind of loupe's own,
-// which that tool refuses, and the keys activation, k and per_layer.
+// which that tool refuses, and the keys activation, k and per_layer. The metadata are further keys of config.yaml.
 const (
 	cltConfigFile = "config.yaml"
 
 	cltKind      = "cross_layer_transcoder"
 	cltLoupeKind = "loupe_cross_layer_transcoder"
 )
-
-// cltKey is where the metadata of a CLT keeps config.yaml.
-const cltKey = "clt_config"
 
 func cltEncoderFile(layer int) string { return fmt.Sprintf("W_enc_%d.safetensors", layer) }
 func cltDecoderFile(layer int) string { return fmt.Sprintf("W_dec_%d.safetensors", layer) }
@@ -106,15 +105,8 @@ func (c *CLT) save(dir string) error {
 			return err
 		}
 	}
-	config := map[string]any{"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
-	if old, ok := c.Metadata[cltKey].(map[string]any); ok {
-		maps.Copy(config, old)
-	}
-	for _, key := range []string{"model_name", "feature_input_hook", "feature_output_hook"} {
-		if v, ok := c.Metadata[key].(string); ok {
-			config[key] = v
-		}
-	}
+	config := map[string]any{"feature_input_hook": commonHook(c.Metadata["hook_names"], "hook_resid_mid"), "feature_output_hook": commonHook(c.Metadata["hook_names_out"], "hook_mlp_out")}
+	maps.Copy(config, c.Metadata)
 	config["model_kind"] = c.kind()
 	if c.kind() == cltLoupeKind {
 		config["activation"], config["k"], config["per_layer"] = c.Activation, c.K, c.PerLayer
@@ -127,6 +119,30 @@ func (c *CLT) save(dir string) error {
 		}
 		return enc.Close()
 	})
+}
+
+// commonHook is what the hooks of all layers have in common, blocks.i.X for layer i, which is how circuit-tracer names them;
+// otherwise, where they are not known or not such.
+func commonHook(names any, otherwise string) string {
+	var list []string
+	switch v := names.(type) {
+	case []string:
+		list = v
+	case []any:
+		for _, name := range v {
+			s, _ := name.(string)
+			list = append(list, s)
+		}
+	}
+	common := otherwise
+	for i, name := range list {
+		rest, ok := strings.CutPrefix(name, fmt.Sprintf("blocks.%d.", i))
+		if !ok || i > 0 && rest != common {
+			return otherwise
+		}
+		common = rest
+	}
+	return common
 }
 
 // LoadCLT reads a folder in circuit-tracer's format, or one that [CLT.Save] wrote. Weights of 16 bits are widened.
@@ -178,12 +194,11 @@ func parseCLT(raw []byte) (*CLT, error) {
 	default:
 		return nil, fmt.Errorf("model_kind is %q; want %s", f.Kind, cltKind)
 	}
-	for _, key := range []string{"model_name", "feature_input_hook", "feature_output_hook"} {
-		if v, ok := config[key].(string); ok {
+	for key, v := range config {
+		if !slices.Contains([]string{"model_kind", "activation", "k", "per_layer"}, key) {
 			c.Metadata[key] = v
 		}
 	}
-	c.Metadata[cltKey] = config
 	return c, nil
 }
 

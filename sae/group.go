@@ -188,8 +188,10 @@ func (m *member) resolve(src Source) error {
 	if cfg, err = cfg.Resolve(in); err != nil {
 		return err
 	}
-	if err := inSequences(cfg, src); err != nil {
-		return err
+	if cfg.Arch == ArchTemporal {
+		if err := inSequences(src, cfg.Temporal.Context); err != nil {
+			return err
+		}
 	}
 	if cfg.rowWidth() != in+out {
 		return fmt.Errorf("its sites %v have %d dimensions together and its configuration is for rows of %d (d_in %d, d_out %d)", m.sites(), in+out, cfg.rowWidth(), cfg.DIn, cfg.DOut)

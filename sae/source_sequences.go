@@ -118,13 +118,10 @@ func (s *SequenceSource) Restore(state []byte) error {
 	return nil
 }
 
-// inSequences refuses a source whose rows do not come in a temporal SAE's sequences.
-func inSequences(cfg Config, src Source) error {
-	if cfg.Arch != ArchTemporal {
-		return nil
-	}
-	if s, ok := src.(interface{ Context() int }); !ok || s.Context() != cfg.Temporal.Context {
-		return fmt.Errorf("%s trains on sequences of %d tokens, and the data's rows do not come in such; read a store with NewSequenceSource", cfg.Arch, cfg.Temporal.Context)
+// inSequences refuses a source whose rows do not come in sequences of so many tokens.
+func inSequences(src Source, tokens int) error {
+	if s, ok := src.(interface{ Context() int }); !ok || s.Context() != tokens {
+		return fmt.Errorf("%s reads sequences of %d tokens, and the data's rows do not come in such; read a store with NewSequenceSource", ArchTemporal, tokens)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package sae
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/gomlx/compute"
@@ -9,18 +8,15 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// newTemporalRunner applies a temporal SAE to batches of whole sequences, of the length that its metadata says: prediction and
-// codes on the backend, selection and decoding of the novel latents in Go.
-func newTemporalRunner(b compute.Backend, s *SAE, batch int) (coderRunner, error) {
-	if err := s.Validate(); err != nil {
-		return coderRunner{}, err
-	}
+// openTemporal lets r apply a temporal SAE to whole sequences, of the length that its metadata says: prediction and codes on
+// the backend, selection and decoding of the novel latents in Go.
+func (r *CoderRunner) openTemporal(b compute.Backend, s *SAE) error {
 	length := s.context()
-	if length < 1 {
-		return coderRunner{}, fmt.Errorf("sae: the temporal SAE's metadata has no %s, the tokens of a sequence; set it, or use Sequence", contextKey)
-	}
-	if batch < 1 || batch%length != 0 {
-		return coderRunner{}, fmt.Errorf("sae: batch is %d; it must be a multiple of the %d tokens of a sequence", batch, length)
+	switch {
+	case length < 1:
+		return fmt.Errorf("sae: the temporal SAE's metadata has no %s, the tokens of a sequence; set it, or use Sequence", contextKey)
+	case r.batch%length != 0:
+		return fmt.Errorf("sae: batch is %d; it must be a multiple of the %d tokens of a sequence", r.batch, length)
 	}
 	t := s.Temporal
 	cfg := TemporalConfig{Context: length, Heads: t.Heads, Layers: len(t.Layers), Bottleneck: t.Bottleneck, Untied: !t.Tied}
@@ -34,16 +30,11 @@ func newTemporalRunner(b compute.Backend, s *SAE, batch int) (coderRunner, error
 		return []*Node{novel, Einsum("bf,fd->bd", predicted, w.dec())}
 	})
 	if err != nil {
-		return coderRunner{}, fmt.Errorf("sae: build the temporal SAE: %w", err)
+		return fmt.Errorf("sae: build the temporal SAE: %w", err)
 	}
-	fixed := s.temporalArgs(infos)
-	r := &temporalRunner{s: s, batch: batch, length: length, exec: exec, fixed: fixed}
-	return coderRunner{reconstruct: r.reconstruct, close: func() {
-		exec.Finalize()
-		for _, f := range fixed {
-			f.(*tensors.Tensor).MustFinalizeAll()
-		}
-	}}, nil
+	run := &temporalRunner{s: s, batch: r.batch, length: length, exec: exec, fixed: s.temporalArgs(infos)}
+	r.apply, r.free = run.apply, run.close
+	return nil
 }
 
 // temporalArgs returns the SAE's tensors in the order of infos.
@@ -71,15 +62,19 @@ type temporalRunner struct {
 	fixed         []any
 }
 
-// reconstruct returns the novel latents of the rows of x and the reconstructions from both parts.
-func (r *temporalRunner) reconstruct(ctx context.Context, x []float32) (Latents, []float32, error) {
-	s, d, f := r.s, r.s.DIn, r.s.DSAE
-	if err := ctx.Err(); err != nil {
-		return Latents{}, nil, err
+func (r *temporalRunner) close() {
+	r.exec.Finalize()
+	for _, f := range r.fixed {
+		f.(*tensors.Tensor).MustFinalizeAll()
 	}
+}
+
+// apply returns the novel latents of the rows of x and the reconstructions from both parts.
+func (r *temporalRunner) apply(x []float32) (Latents, []float32, error) {
+	s, d, f := r.s, r.s.DIn, r.s.DSAE
 	n := len(x) / d
-	if len(x) != n*d || n%r.length != 0 || n > r.batch {
-		return Latents{}, nil, fmt.Errorf("sae: %d values are not at most %d rows of width %d, in whole sequences of %d", len(x), r.batch, d, r.length)
+	if n%r.length != 0 {
+		return Latents{}, nil, fmt.Errorf("sae: %d rows are not whole sequences of %d", n, r.length)
 	}
 	undo := make([]rowScale, n)
 	centred := make([]float32, r.batch*d)

@@ -78,12 +78,9 @@ func TestTemporalLoss(t *testing.T) {
 			reference := func(w weights) (loss, active float64) {
 				s := temporalSAE(cfg, w)
 				for seq := range slices.Chunk(x, cfg.Temporal.Context*cfg.DIn) {
-					lat, _, y, err := s.Sequence(seq)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for i, v := range y {
-						loss += (float64(v) - float64(seq[i])) * (float64(v) - float64(seq[i])) / float64(cfg.Batch)
+					lat, _, decoded, _ := s.sequence(seq)
+					for i, v := range slices.Concat(decoded...) {
+						loss += (v - float64(seq[i])) * (v - float64(seq[i])) / float64(cfg.Batch)
 					}
 					for _, v := range lat.Value {
 						active += 1 / float64(cfg.Batch)
@@ -130,12 +127,12 @@ func TestTemporalGoldenStep(t *testing.T) {
 	near(t, "l0_mean", out.l0, c.number(t, "l0_mean"), 1e-6)
 
 	s.Metadata[contextKey] = float64(cfg.Temporal.Context)
-	run, err := newCoderRunner(graphtest.Backend(t), s, cfg.Batch)
+	run, err := NewCoderRunner(graphtest.Backend(t), s, cfg.Batch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer run.close()
-	lat, y, err := run.reconstruct(t.Context(), x)
+	defer run.Close()
+	lat, y, err := run.Reconstruct(t.Context(), x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,8 +224,8 @@ func TestTemporalPlanted(t *testing.T) {
 	}
 	s := plantStories(16, 12, 6, 10, 500)
 	cfg := DefaultsFor(ArchTemporal)
-	cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens, cfg.LR, cfg.InitRows = 48, 1, 12*20, 12*20*1500, 3e-3, 1200
-	cfg.Temporal.Context, cfg.Temporal.Heads, cfg.CheckpointTokens, cfg.Decay = 12, 2, 12*20*750, 0.2
+	cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens, cfg.LR, cfg.InitRows = 48, 1, 12*20, 12*20*2500, 3e-3, 1200
+	cfg.Temporal.Context, cfg.Temporal.Heads, cfg.CheckpointTokens, cfg.Decay = 12, 2, 12*20*1500, 0.2
 	cfg, err := cfg.Resolve(16)
 	if err != nil {
 		t.Fatal(err)
@@ -317,11 +314,11 @@ func TestTemporalConfigErrors(t *testing.T) {
 		}
 	}
 	s := temporalSAE(temporalConfig(nil), newWeights(temporalConfig(nil)))
-	if _, err := newCoderRunner(graphtest.Backend(t), s, 7); err == nil || !strings.Contains(err.Error(), "multiple of the 5 tokens") {
+	if _, err := NewCoderRunner(graphtest.Backend(t), s, 7); err == nil || !strings.Contains(err.Error(), "multiple of the 5 tokens") {
 		t.Errorf("a batch of broken sequences: %v", err)
 	}
 	delete(s.Metadata, contextKey)
-	if _, err := newCoderRunner(graphtest.Backend(t), s, 10); err == nil || !strings.Contains(err.Error(), contextKey) {
+	if _, err := NewCoderRunner(graphtest.Backend(t), s, 10); err == nil || !strings.Contains(err.Error(), contextKey) {
 		t.Errorf("sequences of unknown length: %v", err)
 	}
 }

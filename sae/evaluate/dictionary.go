@@ -34,7 +34,7 @@ type Dictionary struct {
 	Latents int      `json:"latents"`
 
 	SAE     *sae.SAE  `json:"-"` // nil for other coders, PCA and the linear map
-	Decoder []float32 `json:"-"` // [latents, d_out]
+	Decoder []float32 `json:"-"` // [latents, d_out]; nil for cross-layer transcoders and decoupled crosscoders
 
 	reconstruct sae.Reconstructor
 	close       func()
@@ -48,20 +48,29 @@ func New(b compute.Backend, method, name string, c sae.Coder) (*Dictionary, erro
 	switch c := c.(type) {
 	case *sae.SAE:
 		d.SAE, flat, meta = c, c, c.Metadata
+		if c.Temporal != nil {
+			return nil, fmt.Errorf("evaluate: %s: a temporal SAE reads sequences and is not measured row by row; its training measures it on eval_tokens rows", name)
+		}
 	case *sae.Crosscoder:
-		var err error
-		if flat, err = c.Flat(); err != nil {
-			return nil, fmt.Errorf("evaluate: %s: %w", name, err)
+		if c.Norm != sae.CodeNormDecoupled {
+			var err error
+			if flat, err = c.Flat(); err != nil {
+				return nil, fmt.Errorf("evaluate: %s: %w", name, err)
+			}
 		}
 		meta = c.Metadata
-	default:
-		return nil, fmt.Errorf("evaluate: %s: a %s is not measured row by row", name, d.Arch)
+	case *sae.CLT:
+		meta = c.Metadata
 	}
-	run, err := sae.NewRunner(b, flat, runnerBatch)
+	run, err := sae.NewCoderRunner(b, c, runnerBatch)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %s: %w", name, err)
 	}
-	d.DIn, d.DOut, d.Latents, d.Decoder = flat.DIn, flat.Width(), flat.DSAE, flat.WDec
+	sh := c.Shape()
+	d.DIn, d.DOut, d.Latents = sh.InSites*sh.DIn, sh.OutSites*sh.DOut, sh.Latents
+	if flat != nil {
+		d.Decoder = flat.WDec
+	}
 	d.reconstruct, d.close = run, run.Close
 	d.Sites = names(meta, "hook_name")
 	if c.Shape().Target {

@@ -63,6 +63,14 @@ type limited struct {
 	left int64
 }
 
+// Context is the length of the sequences that the source's rows come in, 0 for none.
+func (l *limited) Context() int {
+	if s, ok := l.Source.(interface{ Context() int }); ok {
+		return s.Context()
+	}
+	return 0
+}
+
 // Next implements [sae.Source].
 func (l *limited) Next(dst [][]float32) (int, error) {
 	if l.left == 0 {
