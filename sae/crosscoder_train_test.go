@@ -188,8 +188,9 @@ func gradientsAgree(t *testing.T, cfg Config, w, grad weights, loss func(weights
 				return loss(moved)
 			}
 			want := (at(h) - at(-h)) / (2 * h)
-			// Third derivatives of the tanh term and float32 sums stay below a thousandth of the largest gradient.
-			if diff := math.Abs(float64(v) - want); diff > 2e-3*most {
+			// Third derivatives of the tanh term and float32 sums stay below a thousandth of the largest gradient. Some gradients
+			// are zero but for rounding: a bias of keys shifts all scores of a query alike.
+			if diff := math.Abs(float64(v) - want); diff > max(2e-3*most, 1e-8) {
 				t.Errorf("gradient of %s[%d] is %v, want %v", name, i, v, want)
 				return
 			}

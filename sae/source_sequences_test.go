@@ -67,7 +67,7 @@ func TestSequenceSource(t *testing.T) {
 	}
 
 	member := Member{Name: "t", Inputs: []string{"a"}, Config: DefaultsFor(ArchTemporal)}
-	member.Config.DSAE, member.Config.Batch, member.Config.Temporal.Context = 8, 16, 4
+	member.Config.DSAE, member.Config.K, member.Config.Batch, member.Config.Temporal.Context = 8, 4, 16, 4
 	if _, err := ResolveMembers([]Member{member}, src); err != nil {
 		t.Error(err)
 	}
