@@ -2,6 +2,7 @@ package sae
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -9,9 +10,25 @@ import (
 	"loupe/internal/matmul"
 )
 
-// maxDenseMeasured is the largest number of activations, batch * d_sae, for which the dense engine is worth a
-// measurement: beyond it a step takes seconds and gigabytes, and is never the fastest.
-const maxDenseMeasured = 1 << 25
+// maxMeasured is the largest number of values that a step of the dense or the xla engine may hold at once, batch * d_sae
+// or, on a CPU, batch * k * d_in, for which the engine is worth a measurement: beyond it a step takes seconds and
+// gigabytes, and is never the fastest.
+const maxMeasured = 1 << 25
+
+// measures tells whether an engine takes part in the measurement.
+func measures(b compute.Backend, cfg Config, name string) bool {
+	switch {
+	case !supports(cfg, name):
+		return false
+	case name == EngineHost:
+		return matmul.Fast()
+	case name == EngineDense:
+		return cfg.Batch*cfg.latents() <= maxMeasured
+	case name == EngineXLA && b.HasSharedBuffers():
+		return cfg.Batch*cfg.K*cfg.inWidth() <= maxMeasured
+	}
+	return true
+}
 
 // fastestEngine times each engine on a batch made of the sample, inputs x and targets y, and returns the name of the
 // fastest. The host engine takes part where the processor has the vector form of its product. On the Go backend, whose
@@ -29,7 +46,7 @@ func fastestEngine(b compute.Backend, cfg Config, p params, x, y []float32) (str
 	}
 	best, fastest := "", time.Duration(0)
 	for _, name := range []string{EngineHost, EngineHybrid, EngineXLA, EngineDense} {
-		if !supports(cfg, name) || name == EngineHost && !matmul.Fast() || name == EngineDense && cfg.Batch*cfg.DSAE > maxDenseMeasured {
+		if !measures(b, cfg, name) {
 			continue
 		}
 		took, err := timeEngine(b, name, cfg, p, in)
@@ -53,11 +70,14 @@ func tiled(x []float32, n int) []float32 {
 
 // timeEngine returns the shorter of two steps after one that compiles.
 func timeEngine(b compute.Backend, name string, cfg Config, p params, in stepInput) (time.Duration, error) {
-	e, err := newEngine(b, name, cfg, p)
+	e, err := newEngine(b, name, cfg, p.clone())
 	if err != nil {
 		return 0, err
 	}
-	defer e.close()
+	defer func() {
+		e.close()
+		debug.FreeOSMemory() // an engine is as large as the trainer
+	}()
 	var least time.Duration
 	for i := range 3 {
 		start := time.Now()

@@ -34,7 +34,7 @@ func TestDeadCauses(t *testing.T) {
 	set(7, [d]float32{0, 0.5, 0.5, 0}, -1) // no decoder
 	w.dec[7*d] = 1e-3
 	tr := &Trainer{cfg: cfg, scales: []float64{1}, outScales: []float64{1}, threshold: []float64{0}}
-	if err := tr.open(graphtest.Backend(t), newParams(w)); err != nil {
+	if err := tr.open(graphtest.Backend(t), newParams(w.clone())); err != nil {
 		t.Fatal(err)
 	}
 	defer tr.Close()

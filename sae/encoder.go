@@ -32,7 +32,7 @@ type backendEncoder struct {
 	exec *Exec
 
 	xc, wEnc, bEnc, norm *tensors.Tensor // [B, d], [d, F], [F], [F]: inputs, shared with the backend
-	centred              []float32       // xc's values
+	centred              []float32       // xc's values, and its memory where that is shared
 	scores               *tensors.Tensor // [B, F], of the last batch
 
 	batch *batchSelector // of batchtopk; nil: k latents of each row
@@ -62,9 +62,12 @@ func newBackendEncoder(b compute.Backend, cfg Config) (*backendEncoder, error) {
 			return nil, fmt.Errorf("sae: allocate %v on the backend: %w", t.dims, err)
 		}
 	}
-	if err := tensors.MutableFlatData(e.xc, func(xc []float32) { e.centred = xc }); err != nil {
-		e.close()
-		return nil, fmt.Errorf("sae: memory of the batch for the backend: %w", err)
+	e.centred = make([]float32, n*d)
+	if b.HasSharedBuffers() {
+		if err := tensors.MutableFlatData(e.xc, func(xc []float32) { e.centred = xc }); err != nil {
+			e.close()
+			return nil, fmt.Errorf("sae: memory of the batch for the backend: %w", err)
+		}
 	}
 	return e, nil
 }
@@ -100,6 +103,13 @@ func (e *backendEncoder) choose() (Latents, float64, error) {
 	if e.scores != nil { // free the last batch's before the next is allocated
 		e.scores.MustFinalizeAll()
 		e.scores = nil
+	}
+	if err := tensors.MutableFlatData(e.xc, func(xc []float32) {
+		if &xc[0] != &e.centred[0] {
+			copy(xc, e.centred)
+		}
+	}); err != nil {
+		return Latents{}, 0, fmt.Errorf("sae: write the batch for the backend: %w", err)
 	}
 	args := []any{e.xc, e.wEnc, e.bEnc}
 	if e.cfg.RescaleByDecoder {

@@ -16,6 +16,10 @@ type params struct{ w, m, v weights }
 
 func newParams(w weights) params { return params{w: w, m: w.zeros(), v: w.zeros()} }
 
+func (p params) clone() params {
+	return params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()}
+}
+
 // stepInput is what a step needs besides the parameters.
 type stepInput struct {
 	x    []float32 // [B, d_in], already scaled; d_in and d_out are those of all sites
@@ -51,7 +55,7 @@ type engine interface {
 	close()
 }
 
-// newEngine makes the engine called name with a copy of p.
+// newEngine makes the engine called name, which takes over p.
 func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, error) {
 	if !supports(cfg, name) {
 		return nil, fmt.Errorf("sae: engine %q cannot train %s with normalisation %q; use %q", name, cfg.Arch, cfg.Normalize, EngineDense)

@@ -32,7 +32,7 @@ func TestEnginesAgree(t *testing.T) {
 			states := map[string]params{}
 			outs := map[string]stepOutput{}
 			for _, name := range engines(t) {
-				e, err := newEngine(b, name, cfg, p)
+				e, err := newEngine(b, name, cfg, p.clone())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -90,7 +90,7 @@ func TestFiniteDifferences(t *testing.T) {
 		start := normals(12, 64*cfg.DIn)
 		w := initialWeights(cfg, start, start)
 		lossAt := func(w weights) (float64, weights) {
-			h, err := newHybrid(b, cfg, newParams(w), loss == LossMSE)
+			h, err := newHybrid(b, cfg, newParams(w.clone()), loss == LossMSE)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +135,7 @@ func TestHandStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := Config{Arch: ArchTopK, DIn: 2, DSAE: 2, K: 1, Batch: 1, Loss: LossMSE, Decoder: DecoderFree, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, AuxK: 1}
 			w := weights{enc: []float32{1, 0, 0, 1}, dec: []float32{1, 0, 0, 1}, bEnc: []float32{0, 0}, bDec: []float32{0, 0}}
-			e, err := newEngine(b, name, cfg, newParams(w))
+			e, err := newEngine(b, name, cfg, newParams(w.clone()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestRowOrder(t *testing.T) {
 	p := newParams(initialWeights(cfg, x, x))
 	var first params
 	for i, batch := range [][]float32{x, y} {
-		e, err := newHybrid(b, cfg, p, true)
+		e, err := newHybrid(b, cfg, p.clone(), true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,7 +93,7 @@ func (c *goldenCase) runTraining(t *testing.T) {
 	start, after, grad := c.weightsOf(t, "param.", cfg), c.weightsOf(t, "after3.", cfg), c.weightsOf(t, "grad.", cfg)
 	c.compareForward(t, cfg, start, x[:cfg.Batch*cfg.DIn])
 	for _, name := range enginesFor(t, cfg) {
-		e, err := newEngine(graphtest.Backend(t), name, cfg, newParams(start))
+		e, err := newEngine(graphtest.Backend(t), name, cfg, newParams(start.clone()))
 		if err != nil {
 			t.Fatal(err)
 		}

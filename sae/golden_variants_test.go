@@ -62,7 +62,7 @@ func (c *goldenCase) runVariants(t *testing.T) {
 // gradients returns one step's report and the gradients of its loss.
 func (c *goldenCase) gradients(t *testing.T, engine string, cfg Config, w weights, coef float64) (stepOutput, weights) {
 	t.Helper()
-	e, err := newEngine(graphtest.Backend(t), engine, cfg, newParams(w))
+	e, err := newEngine(graphtest.Backend(t), engine, cfg, newParams(w.clone()))
 	if err != nil {
 		t.Fatal(err)
 	}

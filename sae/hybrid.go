@@ -33,7 +33,7 @@ func newHybrid(b compute.Backend, cfg Config, p params, host bool) (*hybrid, err
 	d, w, f, n := cfg.inWidth(), cfg.width(), cfg.DSAE, cfg.Batch
 	h := &hybrid{
 		cfg: cfg, d: d, w: w, levels: cfg.levels(),
-		p:    params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()},
+		p:    p,
 		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f), rowSSE: make([]float64, n),
 		rowSum: newChunkSums(max(n, f), max(d, w)), scalar: newChunkSums(max(n, f), 4),
 	}
@@ -57,7 +57,7 @@ func newHybrid(b compute.Backend, cfg Config, p params, host bool) (*hybrid, err
 func (h *hybrid) close() { h.enc.close() }
 
 func (h *hybrid) replace(p params) error {
-	h.p = params{w: p.w.clone(), m: p.m.clone(), v: p.v.clone()}
+	h.p = p.clone()
 	return h.enc.publish(h.p.w)
 }
 

@@ -17,7 +17,7 @@ import (
 // because both betas are 0.
 func literatureStep(t *testing.T, engine string, cfg Config, w weights, in stepInput) (stepOutput, weights) {
 	t.Helper()
-	e, err := newEngine(graphtest.Backend(t), engine, cfg, newParams(w))
+	e, err := newEngine(graphtest.Backend(t), engine, cfg, newParams(w.clone()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestResampleByHand(t *testing.T) {
 	}
 	w := weights{enc: []float32{1, 0, 0.5, 0.5}, dec: []float32{1, 0, 0, 1}, bEnc: []float32{0, -9}, bDec: []float32{1, 1}}
 	tr := &Trainer{cfg: cfg, step: 1, scaled: []float32{3, 1, 1, 5}}
-	if err := tr.open(graphtest.Backend(t), newParams(w)); err != nil {
+	if err := tr.open(graphtest.Backend(t), newParams(w.clone())); err != nil {
 		t.Fatal(err)
 	}
 	defer tr.Close()

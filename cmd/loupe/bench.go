@@ -11,9 +11,12 @@ import (
 
 	"loupe/internal/backend"
 	"loupe/internal/bench"
+	"loupe/sae"
 )
 
-func benchKinds() []bench.Kind { return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep()} }
+func benchKinds() []bench.Kind {
+	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE()}
+}
 
 func newBenchCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -40,8 +43,11 @@ func newBenchKindCmd(a *app, k bench.Kind) *cobra.Command {
 		Short: "Time the cases of " + k.Name,
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Threads < 1 || o.Seconds < 0 || o.Steps < 0 || o.Warmup < 0 || o.MiB < 1 {
-				return usagef("--threads and --mib must be positive, --seconds, --steps and --warmup not negative")
+			if o.Threads < 1 || o.Seconds < 0 || o.Steps < 0 || o.Warmup < 0 || o.PeerWarmup < 0 || o.MiB < 1 || o.Rounds < 1 {
+				return usagef("--threads, --mib and --rounds must be positive, --seconds, --steps and the warm-ups not negative")
+			}
+			if (o.Python == "") != (o.PeerScripts == "") {
+				return usagef("--python and --peers go together")
 			}
 			self, err := os.Executable()
 			if err != nil {
@@ -56,7 +62,7 @@ func newBenchKindCmd(a *app, k bench.Kind) *cobra.Command {
 			child := []string{
 				self, "bench", k.Name, "--threads", strconv.Itoa(o.Threads), "--seconds", strconv.FormatFloat(o.Seconds, 'g', -1, 64),
 				"--steps", strconv.Itoa(o.Steps), "--warmup", strconv.Itoa(o.Warmup), "--device", o.Device, "--minilm-dir", o.MiniLM,
-				"--smollm2-gguf", o.SmolLM2, "--mib", strconv.Itoa(o.MiB), "--dir", o.Dir, "--one",
+				"--smollm2-gguf", o.SmolLM2, "--mib", strconv.Itoa(o.MiB), "--dir", o.Dir, "--engine", o.Engine, "--one",
 			}
 			return bench.Main(cmd.Context(), k, o, child, a.out, a.err)
 		},
@@ -75,6 +81,11 @@ func newBenchKindCmd(a *app, k bench.Kind) *cobra.Command {
 	flags.StringVar(&o.SmolLM2, "smollm2-gguf", cached("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"), "SmolLM2-135M-Instruct GGUF file")
 	flags.IntVar(&o.MiB, "mib", 256, "store size of `loupe bench store`")
 	flags.StringVar(&o.Dir, "dir", "", "folder to make scratch stores in; default: the temporary folder")
+	flags.StringVar(&o.Engine, "engine", sae.EngineAuto, "engine of `loupe bench sae`")
+	flags.IntVar(&o.Rounds, "rounds", 1, "how often all cases run, for medians")
+	flags.StringVar(&o.Python, "python", "", "run the peers of each case too, with this interpreter of their environment")
+	flags.StringVar(&o.PeerScripts, "peers", "", "folder of the peers' scripts")
+	flags.IntVar(&o.PeerWarmup, "peer-warmup", 1, "untimed steps of a peer")
 	flags.StringVar(&one, "one", "", "run one case in this process")
 	if err := flags.MarkHidden("one"); err != nil {
 		panic(err) // the flag is defined above

@@ -8,7 +8,6 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -37,6 +36,14 @@ type Options struct {
 	SmolLM2 string        // GGUF file
 	MiB     int           // size of the store
 	Dir     string        // where scratch stores are made; "" is the temporary folder
+	Engine  string        // of training; "auto" measures
+
+	// Rounds is how often all cases run; with Python, the interpreter of the peers' environment, each case's peers run
+	// after it in every round, from the scripts in PeerScripts, with PeerWarmup untimed steps.
+	Rounds      int
+	Python      string
+	PeerScripts string
+	PeerWarmup  int
 }
 
 // Field is one key and value of a case; their order is the printed order.
@@ -97,6 +104,10 @@ type Kind struct {
 	Cases func(Options) []Case
 	// Run times one case and returns the fields that follow the case: a rate or seconds first.
 	Run func(ctx context.Context, o Options, c Case) ([]Field, error)
+	// Peers lists what to lay beside a case, with equal fields; Scripts are those that are not among the peers' own, by
+	// name. Nil: nothing.
+	Peers   func(Case) []Peer
+	Scripts map[string]string
 }
 
 // selects tells whether wanted ("peer", "peer:" or "peer:k=v,k=v", each part may be left out) names the case. All
@@ -134,7 +145,8 @@ func chosen(all []Case, selection string) []Case {
 }
 
 // Main lists or runs the cases of a kind. Each case is run by child, a command line of this program to which the case's
-// id is appended; its line goes to out. An error says how many cases failed.
+// id is appended; its line goes to out, and after several rounds or beside peers a table of medians. An error says how
+// many runs failed.
 func Main(ctx context.Context, k Kind, o Options, child []string, out, errw io.Writer) (err error) {
 	cases := chosen(k.Cases(o), o.Cases)
 	if o.List {
@@ -145,6 +157,7 @@ func Main(ctx context.Context, k Kind, o Options, child []string, out, errw io.W
 		}
 		return nil
 	}
+	table := out // not in the file of lines
 	if len(cases) == 0 {
 		return fmt.Errorf("bench: no case of %s is selected by %q; --list prints them", k.Name, o.Cases)
 	}
@@ -156,31 +169,63 @@ func Main(ctx context.Context, k Kind, o Options, child []string, out, errw io.W
 		defer func() { err = errors.Join(err, file.Close()) }()
 		out = io.MultiWriter(out, file)
 	}
-	failed := 0
-	for _, c := range cases {
-		line, err := runChild(ctx, o, child, c, errw)
-		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			failed++
-			head, headErr := json.Marshal(k.Bench)
-			peer, peerErr := json.Marshal(c.Peer)
-			fields, caseErr := c.MarshalJSON()
-			message, messageErr := json.Marshal(err.Error())
-			if err := errors.Join(headErr, peerErr, caseErr, messageErr); err != nil {
-				return fmt.Errorf("bench: %w", err)
-			}
-			line = fmt.Sprintf(`{"bench": %s, "peer": %s, "case": %s, "error": %s}`, head, peer, fields, message)
-		}
+	var all comparison
+	put := func(line string) error {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
+		return ctx.Err()
 	}
-	if failed > 0 {
-		return fmt.Errorf("bench: %d of %d cases failed; their lines say why", failed, len(cases))
+	compares := false
+	for range max(o.Rounds, 1) {
+		for _, c := range cases {
+			line, err := runChild(ctx, o, child, c, errw)
+			if line, err = lineOrError(k, c, line, err, &all.failed); err != nil {
+				return err
+			}
+			if err := put(line); err != nil {
+				return err
+			}
+			mine := outcomeOf(line)
+			if o.Python == "" || k.Peers == nil || len(k.Peers(c)) == 0 {
+				all.add(c, "", mine, outcome{})
+				continue
+			}
+			compares = true
+			for _, p := range k.Peers(c) {
+				line, err := runPeer(ctx, k, o, p, c, errw)
+				if line, err = lineOrError(k, Case{p.Name, c.Fields}, line, err, &all.failed); err != nil {
+					return err
+				}
+				if err := put(line); err != nil {
+					return err
+				}
+				all.add(c, p.Name, mine, outcomeOf(line))
+			}
+		}
+	}
+	if compares || o.Rounds > 1 {
+		if err := all.table(table); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+	}
+	if all.failed > 0 {
+		return fmt.Errorf("bench: %d runs failed; their lines say why", all.failed)
 	}
 	return nil
+}
+
+// lineOrError returns the line of a run, or one that says why there is none.
+func lineOrError(k Kind, c Case, line string, failure error, failed *int) (string, error) {
+	if failure == nil {
+		return line, nil
+	}
+	*failed++
+	b, err := object([]Field{{"bench", k.Bench}, {"peer", c.Peer}, {"case", c}, {"error", failure.Error()}})
+	if err != nil {
+		return "", fmt.Errorf("bench: %w", err)
+	}
+	return string(b), nil
 }
 
 // runChild runs one case in a process of its own and returns its line.
@@ -194,12 +239,8 @@ func runChild(ctx context.Context, o Options, child []string, c Case, errw io.Wr
 	if err != nil {
 		return "", fmt.Errorf("the case's process ended with: %w", err)
 	}
-	scan := bufio.NewScanner(bytes.NewReader(text))
-	scan.Buffer(nil, 1<<20)
-	for scan.Scan() {
-		if strings.HasPrefix(scan.Text(), `{"bench"`) {
-			return scan.Text(), nil
-		}
+	if line, found := resultLine(text); found {
+		return line, nil
 	}
 	return "", errors.New("the case's process printed no result")
 }

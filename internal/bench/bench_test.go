@@ -40,6 +40,7 @@ func TestLinesMatchThePeers(t *testing.T) {
 			"task=scan_warm,mib=256,d=768,ctx=128,dtype=float32", "task=token_random,mib=256,d=768,ctx=128,dtype=float32,B=4096",
 			"task=mixed,mib=256,d=768,ctx=128,dtype=float32,B=4096",
 		}},
+		{SAE(), []string{"d=384,F=6144,k=32,B=2048", "d=768,F=24576,k=32,B=4096"}},
 	} {
 		var ids []string
 		for _, c := range test.kind.Cases(o) {
