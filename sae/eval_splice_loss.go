@@ -146,6 +146,12 @@ func (t TextLosses) With(other TextLosses) (TextLosses, error) {
 	return out, nil
 }
 
+// CEOf is a statistic of a resample of texts: the cross entropy of a token under a variant that was run.
+func (t TextLosses) CEOf(v Variant) stats.Statistic { return t.meanOf(t.CE[v]) }
+
+// KLOf is the same for the divergence from the clean model.
+func (t TextLosses) KLOf(v Variant) stats.Statistic { return t.meanOf(t.KL[v]) }
+
 // meanOf returns a statistic over texts: the mean a token of sums.
 func (t TextLosses) meanOf(sums []float64) stats.Statistic {
 	return func(index []int) float64 {
@@ -205,20 +211,18 @@ func (t TextLosses) Report(ctx context.Context, boot stats.BootstrapConfig) (Spl
 		all[i] = i
 		r.Tokens += n
 	}
-	ce := func(v Variant) stats.Statistic { return t.meanOf(t.CE[v]) }
-	kl := func(v Variant) stats.Statistic { return t.meanOf(t.KL[v]) }
 	interval := func(s stats.Statistic) (stats.Interval, error) {
 		if v := s(all); sameForEach(s, len(all)) { // one text, or texts on which nothing differs
 			return stats.Interval{Value: v, Low: v, High: v, Level: boot.Level, N: len(all)}, nil
 		}
 		return bootstrapOver(ctx, len(all), s, boot)
 	}
-	r.CleanCE = ce(VariantClean)(all)
+	r.CleanCE = t.CEOf(VariantClean)(all)
 	for _, v := range variants[1:] {
 		if len(t.CE[v]) == 0 {
 			continue
 		}
-		loss := VariantLoss{CE: ce(v)(all)}
+		loss := VariantLoss{CE: t.CEOf(v)(all)}
 		more := make([]float64, len(all))
 		for i := range more {
 			more[i] = t.CE[v][i] - t.CE[VariantClean][i]
@@ -227,7 +231,7 @@ func (t TextLosses) Report(ctx context.Context, boot stats.BootstrapConfig) (Spl
 		if loss.DeltaCE, err = interval(t.meanOf(more)); err != nil {
 			return r, fmt.Errorf("sae: splice loss: %s: %w", v, err)
 		}
-		if loss.KL, err = interval(kl(v)); err != nil {
+		if loss.KL, err = interval(t.KLOf(v)); err != nil {
 			return r, fmt.Errorf("sae: splice loss: %s: %w", v, err)
 		}
 		r.Variants[v] = loss
@@ -237,10 +241,10 @@ func (t TextLosses) Report(ctx context.Context, boot stats.BootstrapConfig) (Spl
 		losses  func(Variant) stats.Statistic
 		ablated Variant
 	}{
-		{&r.CERecovered, ce, VariantZero},
-		{&r.KLRecovered, kl, VariantZero},
-		{&r.CERecoveredMean, ce, VariantMean},
-		{&r.KLRecoveredMean, kl, VariantMean},
+		{&r.CERecovered, t.CEOf, VariantZero},
+		{&r.KLRecovered, t.KLOf, VariantZero},
+		{&r.CERecoveredMean, t.CEOf, VariantMean},
+		{&r.KLRecoveredMean, t.KLOf, VariantMean},
 	} {
 		clean, spliced, ablated := score.losses(VariantClean), score.losses(VariantSpliced), score.losses(score.ablated)
 		if _, err := LossRecovered(clean(all), spliced(all), ablated(all)); err != nil {

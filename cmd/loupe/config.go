@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/probe/capture"
@@ -18,6 +19,7 @@ func configKinds() []config.Kind {
 		{Name: capture.Kind, Doc: "write a model's activations over a corpus to a store", New: newCaptureConfig},
 		{Name: training.Kind, Doc: "train sparse autoencoders", New: newTrainingConfig},
 		demo.Kind(),
+		autoencoders.Kind(),
 	}
 }
 

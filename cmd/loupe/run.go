@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 
+	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/internal/expect"
@@ -61,6 +62,16 @@ func experiments(a *app) []experiment {
 		},
 		seed: func(conf any) uint64 { return uint64(conf.(*demo.Config).Seed) },
 		name: func(conf any) string { return conf.(*demo.Config).Name },
+	}, {
+		kind: autoencoders.Kind(),
+		dry: func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error) {
+			return autoencoders.Dry(ctx, b, conf.(*autoencoders.Config), options(in))
+		},
+		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error) {
+			return autoencoders.Run(ctx, b, conf.(*autoencoders.Config), dir, options(in))
+		},
+		seed: func(conf any) uint64 { return uint64(conf.(*autoencoders.Config).Seed) },
+		name: func(conf any) string { return conf.(*autoencoders.Config).Name },
 	}}
 }
 
@@ -179,22 +190,27 @@ func experimentConfig(name string) (string, error) {
 	return "", usagef("no experiment %q; there are: %s", name, strings.Join(found, ", "))
 }
 
-// expectations reads expect.yaml beside the configuration, where there is one. They are for config.yaml as it stands, so
-// that other settings, from the command line or another file, are not judged.
+// expectations reads the expectations beside the configuration, where there are any: NAME.expect.yaml beside NAME.yaml, or
+// else the folder's expect.yaml, which is config.yaml's. They are for that file as it stands, so that other settings, from
+// the command line or another file, are not judged.
 func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, other string, err error) {
-	folder := filepath.Dir(path)
-	lines, err = expect.Load(filepath.Join(folder, "expect.yaml"))
+	of := strings.TrimSuffix(path, filepath.Ext(path)) + ".expect.yaml"
+	published := path
+	if _, err := os.Stat(of); errors.Is(err, fs.ErrNotExist) {
+		of, published = filepath.Join(filepath.Dir(path), "expect.yaml"), filepath.Join(filepath.Dir(path), "config.yaml")
+	}
+	lines, err = expect.Load(of)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	published, err := config.Load(configKinds(), config.Input{Path: filepath.Join(folder, "config.yaml")})
+	settings, err := config.Load(configKinds(), config.Input{Path: published})
 	if err != nil {
-		return nil, "", fmt.Errorf("the configuration that %s belongs to: %w", filepath.Join(folder, "expect.yaml"), err)
+		return nil, "", fmt.Errorf("the configuration that %s belongs to: %w", of, err)
 	}
-	want, err := published.Hash()
+	want, err := settings.Hash()
 	if err != nil {
 		return nil, "", err
 	}
@@ -203,7 +219,7 @@ func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, 
 		return nil, "", err
 	}
 	if got != want {
-		other = "the expectations are for " + filepath.ToSlash(filepath.Join(folder, "config.yaml")) + " as it stands"
+		other = "the expectations are for " + filepath.ToSlash(published) + " as it stands"
 	}
 	return lines, other, nil
 }

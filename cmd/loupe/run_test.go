@@ -9,6 +9,7 @@ import (
 
 	"loupe/experiments/demo"
 	"loupe/internal/graphtest"
+	"loupe/internal/lab"
 )
 
 // smallDemo makes the demonstration small enough for a test.
@@ -60,7 +61,7 @@ func TestRunCommand(t *testing.T) {
 	dir := t.TempDir()
 	args := append([]string{"run", "demo", "--json", "--runs", filepath.Join(dir, "runs"), "--stores", filepath.Join(dir, "stores")}, smallDemo...)
 	code, out, errw := loupeOn(t, append(args, "--dry-run")...)
-	var plan demo.Plan
+	var plan lab.Plan
 	if err := json.Unmarshal([]byte(out), &plan); code != 0 || err != nil {
 		t.Fatalf("dry run: exit code %d, %v\n%s", code, err, errw)
 	}

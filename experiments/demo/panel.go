@@ -2,9 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"slices"
 
 	"loupe/internal/lab"
 	"loupe/internal/progress"
@@ -28,10 +25,7 @@ func (p *prepared) readParts() error {
 // buckets are the padded lengths: a quarter and three eighths of the longest text, and all of it, in multiples of 8.
 func (p *prepared) buckets() []int {
 	const multiple = 8
-	longest := 0
-	for _, n := range p.acts.place {
-		longest = max(longest, int(n[1]))
-	}
+	longest := p.acts.Longest()
 	var out []int
 	for _, eighths := range []int{2, 3, 8} {
 		n := (longest*eighths/8 + multiple - 1) / multiple * multiple
@@ -82,28 +76,11 @@ func (p *prepared) makePanel(ctx context.Context, density []float64) (*Panel, er
 
 // sample draws the configured number of held-out documents from those that are not cut, in the order of their ids.
 func (p *prepared) sample() ([]int64, error) {
-	docs, err := p.acts.Store.Docs()
-	if err != nil {
-		return nil, err
+	keep := func(id int64) bool {
+		n := p.acts.Tokens(id)
+		return id >= int64(len(p.corpus.sentences)) && n > 2 && n < p.cfg.Text.MaxLength
 	}
-	var ids []int64
-	for i, id := range docs.ID {
-		if n := p.acts.Tokens(id); docs.Split[i] == text.HeldOut && id >= int64(len(p.corpus.sentences)) && n > 2 && n < p.cfg.Text.MaxLength {
-			ids = append(ids, id)
-		}
-	}
-	want := p.cfg.Splice.Documents
-	if want == 0 {
-		want = len(ids)
-	}
-	if len(ids) < want {
-		return nil, fmt.Errorf("demo: %d held-out documents of fewer than %d tokens for splice.documents %d; lower it, or raise text.held_out or text.max_docs", len(ids), p.cfg.Text.MaxLength, want)
-	}
-	rng := rand.New(rand.NewPCG(uint64(p.cfg.Seed), 0x5a3b1e))
-	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	ids = ids[:want]
-	slices.Sort(ids)
-	return ids, nil
+	return p.acts.Sample(text.HeldOut, keep, p.cfg.Splice.Documents, p.cfg.Seed)
 }
 
 func (p *prepared) splice(ctx context.Context) (*SpliceResult, error) {

@@ -12,10 +12,11 @@ import (
 
 // writeReport writes the run's report.html.
 func (r *Result) writeReport(dir *run.Dir, cfg *Config, opt lab.Options) error {
-	tokens, fvu, err := lab.Curve(dir.File("metrics.jsonl"), "fvu")
+	history, err := lab.ReadHistory(dir.File("metrics.jsonl"))
 	if err != nil {
 		return err
 	}
+	tokens, fvu := history.Curve("fvu")
 	rep := report.Report{
 		Title: "Concepts in " + r.Model + ": found, removed, measured", Command: opt.Command, Config: string(opt.YAML),
 		Sections: []report.Section{

@@ -21,7 +21,7 @@ func Run(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt 
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	r := &Result{Folder: dir.Path(), Model: l.Model.Name, Site: cfg.Site}
-	clock := lab.NewClock()
+	clock := lab.NewClock(dir.Log())
 
 	sum, st, err := l.capture(ctx)
 	if err != nil {

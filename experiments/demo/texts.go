@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"loupe/internal/lab"
 	"loupe/probe/store"
 	"loupe/probe/text"
 )
@@ -25,13 +26,11 @@ func (t *Texts) Rows(i int) []float32 { return t.X[t.Start[i]*t.Width : t.Start[
 
 // Activations is a store with the place of every document in it. Read it with OpenActivations.
 type Activations struct {
-	Store *store.Store
+	*lab.Documents
 	Site  string
 	Width int
 	// Mean is the mean over the rows of documents outside the held-out split, special tokens included.
 	Mean []float32
-
-	place map[int64][2]int64 // document -> first row and number of rows
 }
 
 // OpenActivations finds the documents of a store, each of which must be one sequence, and takes the mean at the site.
@@ -44,20 +43,14 @@ func OpenActivations(ctx context.Context, st *store.Store, site string) (*Activa
 	if err != nil {
 		return nil, err
 	}
-	a := &Activations{Store: st, Site: site, Width: info.Dim(), place: map[int64][2]int64{}}
+	places, err := lab.OpenDocuments(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	a := &Activations{Documents: places, Site: site, Width: info.Dim()}
 	sum, count := make([]float64, a.Width), 0
 	err = st.Scan(ctx, []string{site}, func(c store.Chunk) error {
 		for i, doc := range c.Doc {
-			row := c.First + int64(i)
-			at, seen := a.place[doc]
-			switch {
-			case !seen:
-				at = [2]int64{row, 0}
-			case at[0]+at[1] != row:
-				return fmt.Errorf("demo: store %s: document %d has rows in several places; capture it as one sequence (overflow truncate)", st.Dir(), doc)
-			}
-			at[1]++
-			a.place[doc] = at
 			if docs.Split[docs.Index(doc)] == text.HeldOut {
 				continue
 			}
@@ -81,21 +74,16 @@ func OpenActivations(ctx context.Context, st *store.Store, site string) (*Activa
 	return a, nil
 }
 
-// Tokens returns the number of tokens of a document, special ones included; 0 when the store does not have it.
-func (a *Activations) Tokens(doc int64) int { return int(a.place[doc][1]) }
-
 // Texts reads the residual stream of documents.
 func (a *Activations) Texts(docs []int64) (*Texts, error) {
 	t := &Texts{Width: a.Width, Start: make([]int, 1, len(docs)+1)}
 	var rows []int64
 	for _, doc := range docs {
-		at, ok := a.place[doc]
-		if !ok {
-			return nil, fmt.Errorf("demo: document %d is not in store %s", doc, a.Store.Dir())
+		of, err := a.Rows(doc)
+		if err != nil {
+			return nil, err
 		}
-		for i := range at[1] {
-			rows = append(rows, at[0]+i)
-		}
+		rows = append(rows, of...)
 		t.Start = append(t.Start, len(rows))
 	}
 	meta, err := a.Store.TokenRows(rows)

@@ -96,14 +96,23 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-func TestCurve(t *testing.T) {
+func TestHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	if err := os.WriteFile(path, []byte("{\"step\":1,\"tokens\":10,\"a\":0.5}\n{\"step\":2,\"tokens\":20}\n{\"step\":3,\"tokens\":30,\"a\":0.25}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x, y, err := Curve(path, "a")
-	if err != nil || len(x) != 2 || x[1] != 30 || y[1] != 0.25 {
-		t.Errorf("%v, %v, %v", x, y, err)
+	h, err := ReadHistory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := h.Curve("a"); len(x) != 2 || x[1] != 30 || y[1] != 0.25 {
+		t.Errorf("%v, %v", x, y)
+	}
+	if err := os.WriteFile(path, []byte("{\"step\":1}\n{\"step\":"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadHistory(path); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a truncated line: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -44,20 +45,22 @@ type StepTime struct {
 	Reused  bool    `json:"reused,omitempty"` // an earlier run had done it
 }
 
-// Clock notes how long each step takes, for the summary alone.
+// Clock notes how long each step takes, for the summary and the run's log alone.
 type Clock struct {
 	Times []StepTime
 	last  time.Time
+	log   *slog.Logger
 }
 
 // NewClock starts a clock.
-func NewClock() *Clock { return &Clock{last: time.Now()} }
+func NewClock(log *slog.Logger) *Clock { return &Clock{last: time.Now(), log: log} }
 
 // Done ends a step and begins the next.
 func (c *Clock) Done(name string, reused bool) {
 	now := time.Now()
 	c.Times = append(c.Times, StepTime{Step: name, Seconds: now.Sub(c.last).Seconds(), Reused: reused})
 	c.last = now
+	c.log.Info("step done", "step", name, "seconds", c.Times[len(c.Times)-1].Seconds, "reused", reused)
 }
 
 // PrintTimes names the seconds of every step and of all.
