@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"loupe/internal/gguf"
 	"loupe/internal/hub"
 	"loupe/probe/model"
 	"loupe/probe/token"
@@ -81,19 +78,6 @@ func (f *modelFlags) load(ctx context.Context, a *app, path string) (*model.Engi
 		return nil, nil, err
 	}
 	return model.NewEngine(b, a.log), m, nil
-}
-
-// loadTokenizer reads the tokenizer of the model at path: of its folder, or of the metadata of its GGUF file.
-func loadTokenizer(path string) (*token.Tokenizer, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
-		return token.Load(path)
-	}
-	file, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return token.FromGGUF(file)
 }
 
 // render writes texts as turns of a chat, the user's first, that end with the start of the assistant's.

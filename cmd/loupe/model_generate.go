@@ -110,7 +110,7 @@ func (f *generateFlags) run(ctx context.Context, a *app, ref, prompt string, fit
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := loadTokenizer(path)
+	tokens, err := token.Load(path)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ shapes, the digest of its weight files and its tokenizer. The files are checked 
 				Ref: args[0], Path: path, Spec: info.Spec, Parameters: info.Spec.NumParams(), Tensors: info.Tensors,
 				Bytes: info.Bytes, Stored: info.Stored, Digest: info.Digest, Sites: sitesOf(info.Spec),
 			}
-			if t, err := loadTokenizer(path); err != nil {
+			if t, err := token.Load(path); err != nil {
 				out.NoTokens = err.Error()
 			} else {
 				out.Tokenizer = &tokenizerInfo{t.Digest(), t.VocabSize(), t.Specials(), t.ChatTemplates()}

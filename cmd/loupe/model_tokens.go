@@ -41,7 +41,7 @@ model's tokenizer adds. With --chat the texts are the turns of one chat, the use
 			if err != nil {
 				return err
 			}
-			t, err := loadTokenizer(path)
+			t, err := token.Load(path)
 			if err != nil {
 				return err
 			}

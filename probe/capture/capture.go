@@ -13,7 +13,6 @@ import (
 
 	"github.com/gomlx/compute"
 
-	"loupe/internal/gguf"
 	"loupe/internal/hub"
 	"loupe/probe/model"
 	"loupe/probe/store"
@@ -51,7 +50,7 @@ func Open(ctx context.Context, b compute.Backend, cfg Config, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	tok, err := loadTokenizer(path)
+	tok, err := token.Load(path)
 	if err != nil {
 		return nil, err
 	}
@@ -130,19 +129,6 @@ func longest(spec *model.Spec, asked int) (int, error) {
 		return 0, fmt.Errorf("capture: max_length %d is more than this %s model's %d positions; lower it", asked, spec.Family, spec.MaxPos)
 	}
 	return asked, nil
-}
-
-// loadTokenizer loads the tokenizer of a model's folder or GGUF file.
-func loadTokenizer(path string) (*token.Tokenizer, error) {
-	if !strings.HasSuffix(path, ".gguf") {
-		return token.Load(path)
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return token.FromGGUF(f)
 }
 
 // program compiles the plan of a batch's shape, or finds it compiled.

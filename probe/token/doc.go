@@ -2,7 +2,7 @@
 //
 // # Overview
 //
-// A Tokenizer is read from Hugging Face's tokenizer.json (Load) or from the metadata of a GGUF file (FromGGUF). Encode runs
+// A Tokenizer is read from Hugging Face's tokenizer.json or from a GGUF file (Load; FromGGUF for an open one). Encode runs
 // the five stages of the format:
 //
 //	text -> added tokens and normalizer -> pre-tokenizer -> model (WordPiece, BPE, Unigram, WordLevel) -> post-processor

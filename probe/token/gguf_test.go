@@ -14,7 +14,8 @@ import (
 
 // TestGGUFGolden compares the tokenizer in SmolLM2's GGUF file with the golden ids of the same model.
 func TestGGUFGolden(t *testing.T) {
-	file, err := gguf.Open(filepath.Join(graphtest.Model(t, "smollm2"), "SmolLM2-135M-Instruct.Q4_1.gguf"))
+	path := filepath.Join(graphtest.Model(t, "smollm2"), "SmolLM2-135M-Instruct.Q4_1.gguf")
+	file, err := gguf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,6 +23,9 @@ func TestGGUFGolden(t *testing.T) {
 	tok, err := FromGGUF(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if same, err := Load(path); err != nil || same.Digest() != tok.Digest() {
+		t.Errorf("Load of the same file: %v", err)
 	}
 	golden := filepath.Join(graphtest.Golden(t), "models", "tokenizers", "smollm2.jsonl")
 	if _, err := os.Stat(golden); err != nil {

@@ -10,15 +10,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
+
+	"loupe/internal/gguf"
 )
 
 // maxFile bounds what Load reads: the largest published tokenizer.json has some 35 MB.
 const maxFile = 512 << 20
 
 // Load reads a tokenizer from a tokenizer.json, or from a folder with a tokenizer.json and, where they exist,
-// tokenizer_config.json, special_tokens_map.json and chat_template.jinja, which name the special tokens and the chat templates.
+// tokenizer_config.json, special_tokens_map.json and chat_template.jinja, which name the special tokens and the chat templates;
+// or from the metadata of a .gguf file.
 func Load(path string) (*Tokenizer, error) {
+	if strings.EqualFold(filepath.Ext(path), ".gguf") {
+		f, err := gguf.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		defer f.Close()
+		return FromGGUF(f)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w; give a folder with a tokenizer.json", err)
