@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -23,6 +24,9 @@ import (
 
 // experimentsDir holds one folder per experiment, below the working folder.
 const experimentsDir = "experiments"
+
+// expectSuffix ends the file of the expectations for one of several configurations in a folder.
+const expectSuffix = ".expect.yaml"
 
 // outcome is what an experiment returns.
 type outcome interface{ Print(out io.Writer) error }
@@ -177,6 +181,10 @@ func experimentConfig(name string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
+	if several, err := filepath.Glob(filepath.Join(experimentsDir, name, "*.yaml")); err == nil && len(several) > 0 {
+		several = slices.DeleteFunc(several, func(f string) bool { return strings.HasSuffix(f, expectSuffix) })
+		return "", usagef("%s has several configurations; name one of: %s", filepath.Join(experimentsDir, name), strings.Join(several, ", "))
+	}
 	found, err := filepath.Glob(filepath.Join(experimentsDir, "*", "config.yaml"))
 	if err != nil || len(found) == 0 {
 		return "", usagef("no experiment %q: there is no %s here; run in the folder of the project, or give the path of a configuration", name, path)
@@ -194,7 +202,7 @@ func experimentConfig(name string) (string, error) {
 // else the folder's expect.yaml, which is config.yaml's. They are for that file as it stands, so that other settings, from
 // the command line or another file, are not judged.
 func (a *app) expectations(path string, c *config.Config) (lines []expect.Line, other string, err error) {
-	of := strings.TrimSuffix(path, filepath.Ext(path)) + ".expect.yaml"
+	of := strings.TrimSuffix(path, filepath.Ext(path)) + expectSuffix
 	published := path
 	if _, err := os.Stat(of); errors.Is(err, fs.ErrNotExist) {
 		of, published = filepath.Join(filepath.Dir(path), "expect.yaml"), filepath.Join(filepath.Dir(path), "config.yaml")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"loupe/experiments/demo"
+	"loupe/internal/config"
 	"loupe/internal/graphtest"
 	"loupe/internal/lab"
 )
@@ -35,6 +36,7 @@ func TestRunCommandRefuses(t *testing.T) {
 		{"no name", []string{"run"}, 2, "usage: loupe run"},
 		{"misspelt", []string{"run", "demoo"}, 2, `did you mean "demo"?`},
 		{"unknown", []string{"run", "somethingelse"}, 2, "there are: demo"},
+		{"one of several", []string{"run", "autoencoders"}, 2, "experiments/autoencoders/minilm.yaml, experiments/autoencoders/quick.yaml, experiments/autoencoders/smollm2.yaml"},
 		{"absent file", []string{"run", "absent/config.yaml"}, 1, "absent/config.yaml"},
 		{"no experiment", []string{"run", other}, 2, "which is no experiment"},
 		{"unknown key", []string{"run", "demo", "--set", "text.max_doc=1"}, 1, "max_docs"},
@@ -86,5 +88,35 @@ func TestRunCommand(t *testing.T) {
 	}
 	if code, _, errw = loupeOn(t, append(args, "--resume")...); code != 1 || !strings.Contains(errw, "the run is done") {
 		t.Errorf("resuming a finished run: exit code %d, %q", code, errw)
+	}
+}
+
+// TestExpectations: a configuration has the expectations that are called after it, else those of the folder's config.yaml,
+// and other settings are not judged.
+func TestExpectations(t *testing.T) {
+	t.Chdir(graphtest.ModuleRoot(t))
+	for _, c := range []struct {
+		path, set, other string
+		lines            bool
+	}{
+		{"experiments/autoencoders/minilm.yaml", "", "", true},
+		{"experiments/autoencoders/minilm.yaml", "train.tokens=5", "for experiments/autoencoders/minilm.yaml as it stands", true},
+		{"experiments/autoencoders/smollm2.yaml", "", "", true},
+		{"experiments/autoencoders/quick.yaml", "", "", false},
+		{"experiments/demo/config.yaml", "", "", true},
+		{"experiments/demo/quick.yaml", "", "for experiments/demo/config.yaml as it stands", true},
+	} {
+		in := config.Input{Path: c.path}
+		if c.set != "" {
+			in.Set = []string{c.set}
+		}
+		conf, err := config.Load(configKinds(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, other, err := (&app{}).expectations(c.path, conf)
+		if err != nil || len(lines) > 0 != c.lines || !strings.Contains(other, c.other) || (c.other == "") != (other == "") {
+			t.Errorf("%s %s: %d lines, other %q, %v", c.path, c.set, len(lines), other, err)
+		}
 	}
 }

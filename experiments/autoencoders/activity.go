@@ -23,7 +23,7 @@ type place struct {
 }
 
 func (e *evaluator) activity(ctx context.Context, run *sae.Runner) (*activity, error) {
-	a := &activity{first: map[int64]int{}, count: map[int64]int{}, peak: make([]map[int64]place, e.cfg.Train.DSAE)}
+	a := &activity{first: map[int64]int{}, count: map[int64]int{}, peak: make([]map[int64]place, e.cfg.DSAE)}
 	at := 0
 	err := e.each(ctx, func(doc []int64, x []float32) error {
 		lat, err := run.Encode(ctx, x)

@@ -13,15 +13,16 @@ import (
 	"loupe/sae"
 )
 
-// Config is a file such as experiments/autoencoders/minilm.yaml.
+// Config is a file such as experiments/autoencoders/minilm.yaml. The keys of [sae.Config] are the recipe that all
+// architectures share; seed is that of the order of training rows, of samples and of intervals.
 type Config struct {
-	Name          string         `json:"name" doc:"name of the run folder"`
-	Seed          int64          `json:"seed" doc:"seed of the order of training rows, samples and intervals"`
-	Model         string         `json:"model" doc:"model: minilm, smollm2, a folder, or hf:org/name@rev"`
-	Site          string         `json:"site" doc:"site of shape [b,t,d], such as blocks.4.hook_resid_pre"`
-	Text          TextConfig     `json:"text" doc:"what is read"`
-	Train         TrainConfig    `json:"train" doc:"what all autoencoders share"`
-	Architectures []Architecture `json:"architectures" doc:"what is compared"`
+	Name  string     `json:"name" doc:"name of the run folder"`
+	Model string     `json:"model" doc:"model: minilm, smollm2, a folder, or hf:org/name@rev"`
+	Site  string     `json:"site" doc:"site of shape [b,t,d], such as blocks.4.hook_resid_pre"`
+	Text  TextConfig `json:"text" doc:"what is read"`
+	Seeds []uint64   `json:"seeds" doc:"seeds of the initial dictionaries, an autoencoder of each architecture for each"`
+	sae.Config
+	Architectures []Architecture `json:"architectures" inherit:"true" doc:"what is compared: each with the keys given here besides its own"`
 	Controls      ControlConfig  `json:"controls" doc:"dictionaries without training"`
 	Splice        SpliceConfig   `json:"splice" doc:"dictionaries in the model"`
 	Explain       ExplainConfig  `json:"explain" doc:"latents of the best autoencoder"`
@@ -34,26 +35,25 @@ type TextConfig struct {
 	DType     string            `json:"dtype" enum:"float32,float16" doc:"how activations are stored"`
 	BOS       string            `json:"bos" enum:"template,prepend" doc:"beginning-of-sequence token: what the tokenizer's template does, or first in every text"`
 	Special   bool              `json:"special" doc:"train on special tokens and splice them too; they are never evaluated"`
-}
-
-// TrainConfig is what all autoencoders share.
-type TrainConfig struct {
-	DSAE             int      `json:"d_sae" doc:"number of latents"`
-	TargetL0         float64  `json:"target_l0" doc:"active latents per row that every architecture is to have"`
-	Tokens           int64    `json:"tokens" doc:"rows to train on, rounded up to whole batches"`
-	Batch            int      `json:"batch" doc:"rows of one step"`
-	Seeds            []uint64 `json:"seeds" doc:"seeds of the initial dictionaries"`
-	CheckpointTokens int64    `json:"checkpoint_tokens" doc:"rows between checkpoints"`
+	FromPos   int               `json:"from_pos" doc:"positions of a text before this one are not trained on, evaluated or spliced: in decoders some take the attention sink, with norms that drown all others"`
 }
 
 // Architecture is one way to train.
 type Architecture struct {
-	Name string     `json:"name" doc:"name in tables, metrics and folders"`
-	SAE  sae.Config `json:"sae" doc:"architecture and recipe; sizes and seeds are those of train"`
+	Label string `json:"label" doc:"name in tables, metrics and folders; empty: the architecture"`
+	sae.Config
 }
 
 // SetDefaults implements [config.Defaulter].
-func (a *Architecture) SetDefaults() { *a = Architecture{SAE: sae.DefaultConfig()} }
+func (a *Architecture) SetDefaults() { *a = Architecture{Config: sae.DefaultConfig()} }
+
+// name is what an architecture is called.
+func (a *Architecture) name() string {
+	if a.Label == "" {
+		return a.Arch
+	}
+	return a.Label
+}
 
 // ControlConfig sizes the controls.
 type ControlConfig struct {
@@ -82,10 +82,11 @@ type ExplainConfig struct {
 func DefaultConfig() Config {
 	corpus := text.DefaultCorpusConfig(text.KindGoRoot)
 	corpus.HeldOut, corpus.Seed = 0.1, 1
+	train := sae.DefaultConfig()
+	train.DSAE, train.TargetL0, train.Tokens, train.Batch, train.CheckpointTokens, train.Seed = 3072, 32, 1_000_000, 512, 200_000, 1
 	return Config{
-		Name: "autoencoders", Seed: 1, Model: "minilm", Site: "blocks.4.hook_resid_pre",
+		Name: "autoencoders", Model: "minilm", Site: "blocks.4.hook_resid_pre", Seeds: []uint64{1, 2, 3}, Config: train,
 		Text:     TextConfig{Corpus: corpus, MaxLength: 128, DType: "float32", BOS: capture.BOSTemplate, Special: true},
-		Train:    TrainConfig{DSAE: 3072, TargetL0: 32, Tokens: 1_000_000, Batch: 512, Seeds: []uint64{1, 2, 3}, CheckpointTokens: 200_000},
 		Controls: ControlConfig{Rows: 65_536},
 		Splice:   SpliceConfig{Texts: 400, MinTokens: 8, Batch: 8, Neighbours: 10},
 		Explain:  ExplainConfig{Latents: 10, Examples: 10, Texts: 20, Context: 8, Cover: 0.6, Tokens: 6},
@@ -112,16 +113,16 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("site is %s; name one of shape [b,t,d], such as blocks.4.hook_resid_pre", c.Site)
 	case c.Name == "" || c.Model == "":
 		return errors.New("name and model must not be empty")
-	case c.Seed < 0:
-		return fmt.Errorf("seed is %d; it must not be negative", c.Seed)
 	case c.Text.Corpus.HeldOut <= 0 || c.Text.Corpus.HeldOut >= 1:
 		return fmt.Errorf("text.corpus.held_out is %v; it must be between 0 and 1", c.Text.Corpus.HeldOut)
 	case c.Text.MaxLength < 8:
 		return fmt.Errorf("text.max_length is %d; texts need at least 8 tokens", c.Text.MaxLength)
-	case len(c.Train.Seeds) == 0:
-		return errors.New("train.seeds is empty; three seeds are what an interval needs")
+	case c.Text.FromPos < 0 || c.Text.FromPos >= c.Splice.MinTokens:
+		return fmt.Errorf("text.from_pos is %d; it must not be negative, and below splice.min_tokens", c.Text.FromPos)
+	case len(c.Seeds) == 0:
+		return errors.New("seeds is empty; three seeds are what an interval needs")
 	case len(c.Architectures) == 0:
-		return errors.New("architectures is empty; name one, such as {name: topk, sae: {arch: topk}}")
+		return errors.New("architectures is empty; name one, such as {arch: topk}")
 	case c.Controls.Rows < 2:
 		return errors.New("controls.rows must be at least 2: a result without its control is not printed")
 	case c.Splice.Batch < 1 || c.Splice.Texts < 2 || c.Splice.Texts%c.Splice.Batch != 0:
@@ -139,35 +140,49 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateArchitectures() error {
-	fixed := sae.DefaultConfig()
-	for i, a := range c.Architectures {
+	for i := range c.Architectures {
+		a := &c.Architectures[i]
+		usual := sae.DefaultsFor(a.Arch)
+		for _, same := range []struct {
+			key             string
+			is, want, usual any
+		}{
+			{"d_sae", a.DSAE, c.DSAE, usual.DSAE},
+			{"target_l0", a.TargetL0, c.TargetL0, usual.TargetL0},
+			{"tokens", a.Tokens, c.Tokens, usual.Tokens},
+			{"batch", a.Batch, c.Batch, usual.Batch},
+			{"checkpoint_tokens", a.CheckpointTokens, c.CheckpointTokens, usual.CheckpointTokens},
+			{"seed", a.Seed, c.Seed, usual.Seed},
+		} {
+			if same.is != same.want && same.is != same.usual {
+				return fmt.Errorf("%s is %v for %s and %v for all; it is set once, at the root, for a fair comparison", same.key, same.is, a.name(), same.want)
+			}
+		}
 		switch {
-		case !nameOf.MatchString(a.Name) || a.Name == random || a.Name == pca:
-			return fmt.Errorf("architectures[%d].name is %q; a name has small letters, digits and underscores, and is not one of the controls'", i, a.Name)
-		case slices.ContainsFunc(c.Architectures[:i], func(b Architecture) bool { return b.Name == a.Name }):
-			return fmt.Errorf("two architectures are called %s", a.Name)
-		case a.SAE.Engine == sae.EngineAuto:
-			return fmt.Errorf("architecture %s: sae.engine is auto, whose choice can differ from run to run; name hybrid, xla or dense", a.Name)
-		case a.SAE.DSAE != 0 || a.SAE.Tokens != fixed.Tokens || a.SAE.Batch != fixed.Batch || a.SAE.Seed != 0 || a.SAE.CheckpointTokens != fixed.CheckpointTokens:
-			return fmt.Errorf("architecture %s: d_sae, tokens, batch, seed and checkpoint_tokens are set in train, once for all", a.Name)
+		case !nameOf.MatchString(a.name()) || a.name() == random || a.name() == pca:
+			return fmt.Errorf("architectures[%d] is called %q; a label has small letters, digits and underscores, and is not one of the controls'", i, a.name())
+		case slices.ContainsFunc(c.Architectures[:i], func(b Architecture) bool { return b.name() == a.name() }):
+			return fmt.Errorf("two architectures are called %s; give them different labels", a.name())
+		case a.Engine == sae.EngineAuto:
+			return fmt.Errorf("engine of %s is auto, whose choice can differ from run to run; name hybrid, xla or dense", a.name())
 		}
 	}
 	return nil
 }
 
 // member is architecture a with one of the seeds.
-func (c *Config) member(a Architecture, seed uint64) sae.Member {
-	cfg := a.SAE
-	cfg.DSAE, cfg.TargetL0, cfg.Tokens, cfg.Batch, cfg.Seed, cfg.CheckpointTokens = c.Train.DSAE, c.Train.TargetL0, c.Train.Tokens, c.Train.Batch, seed, c.Train.CheckpointTokens
-	return sae.Member{Name: memberName(a.Name, seed), Inputs: []string{c.Site}, Config: cfg}
+func (c *Config) member(a *Architecture, seed uint64) sae.Member {
+	cfg := a.Config
+	cfg.DSAE, cfg.TargetL0, cfg.Tokens, cfg.Batch, cfg.CheckpointTokens, cfg.Seed = c.DSAE, c.TargetL0, c.Tokens, c.Batch, c.CheckpointTokens, seed
+	return sae.Member{Name: memberName(a.name(), seed), Inputs: []string{c.Site}, Config: cfg}
 }
 
 // members are all architectures with all seeds, seeds of one architecture next to each other.
 func (c *Config) members() []sae.Member {
 	var out []sae.Member
-	for _, a := range c.Architectures {
-		for _, seed := range c.Train.Seeds {
-			out = append(out, c.member(a, seed))
+	for i := range c.Architectures {
+		for _, seed := range c.Seeds {
+			out = append(out, c.member(&c.Architectures[i], seed))
 		}
 	}
 	return out

@@ -40,17 +40,18 @@ func (x *experiment) dictionaries(base *Base) []dictionary {
 		return r, r.Close, nil
 	}
 	var out []dictionary
-	for _, a := range x.cfg.Architectures {
-		for _, seed := range x.cfg.Train.Seeds {
-			name := memberName(a.Name, seed)
-			out = append(out, dictionary{a.Name, name, seed, x.cfg.Train.DSAE, func() (sae.Reconstructor, func(), error) {
+	for i := range x.cfg.Architectures {
+		a := &x.cfg.Architectures[i]
+		for _, seed := range x.cfg.Seeds {
+			name := memberName(a.name(), seed)
+			out = append(out, dictionary{a.name(), name, seed, x.cfg.DSAE, func() (sae.Reconstructor, func(), error) {
 				return runner(sae.Load(x.Dir.File(weights(name))))
 			}})
 		}
 	}
-	for _, seed := range x.cfg.Train.Seeds {
-		out = append(out, dictionary{random, memberName(random, seed), seed, x.cfg.Train.DSAE, func() (sae.Reconstructor, func(), error) {
-			return runner(sae.RandomControl(rand.New(rand.NewPCG(seed, 0xc0de)), base.mean(), x.cfg.Train.DSAE, x.cfg.Train.TargetL0))
+	for _, seed := range x.cfg.Seeds {
+		out = append(out, dictionary{random, memberName(random, seed), seed, x.cfg.DSAE, func() (sae.Reconstructor, func(), error) {
+			return runner(sae.RandomControl(rand.New(rand.NewPCG(seed, 0xc0de)), base.mean(), x.cfg.DSAE, x.cfg.TargetL0))
 		}})
 	}
 	return append(out, dictionary{pca, pca, 0, base.PCA.K, func() (sae.Reconstructor, func(), error) {
@@ -76,7 +77,7 @@ func (b *Base) mean() []float32 {
 // base reads a sample of the training rows and keeps as many principal components as autoencoders have active latents.
 func (x *experiment) base(ctx context.Context, st *store.Store) (*Base, error) {
 	return lab.Step(x.Dir, "controls", func() (*Base, error) {
-		src, err := sae.NewStoreSource(ctx, st, []string{x.cfg.Site}, x.training(), uint64(x.cfg.Seed))
+		src, err := sae.NewStoreSource(ctx, st, []string{x.cfg.Site}, x.training(), x.cfg.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (x *experiment) base(ctx context.Context, st *store.Store) (*Base, error) {
 		if err := src.Batch(make([]int64, n), [][]float32{rows}); err != nil {
 			return nil, err
 		}
-		k := int(x.cfg.Train.TargetL0 + 0.5)
+		k := int(x.cfg.TargetL0 + 0.5)
 		if k > d {
 			return nil, fmt.Errorf("autoencoders: PCA of equal dimension has %d components of %d; lower train.target_l0", k, d)
 		}

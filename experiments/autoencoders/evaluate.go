@@ -35,7 +35,7 @@ func (x *experiment) evaluator(ctx context.Context, st *store.Store) (*evaluator
 	if err != nil {
 		return nil, err
 	}
-	set, err := st.Select(ctx, store.Select{Split: text.HeldOut, ExcludeSpecial: true})
+	set, err := st.Select(ctx, store.Select{Split: text.HeldOut, ExcludeSpecial: true, FromPos: int32(x.cfg.Text.FromPos)})
 	if err != nil {
 		return nil, err
 	}

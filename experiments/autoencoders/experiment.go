@@ -71,5 +71,5 @@ func (x *experiment) capture(ctx context.Context) (capture.Summary, *store.Store
 
 // training is the rows that are trained on.
 func (x *experiment) training() store.Select {
-	return store.Select{Split: text.Train, ExcludeSpecial: !x.cfg.Text.Special}
+	return store.Select{Split: text.Train, ExcludeSpecial: !x.cfg.Text.Special, FromPos: int32(x.cfg.Text.FromPos)}
 }

@@ -97,19 +97,20 @@ func (e *evaluator) features(ctx context.Context, s *sae.SAE, run *sae.Runner) (
 		bar.Add(int64(len(c.Doc)))
 		var rows sae.FeatureRows
 		var x []float32
-		var special []bool
+		var left []bool // without latents
 		for i, doc := range c.Doc {
 			if docs.Split[docs.Index(doc)] == text.HeldOut {
 				continue
 			}
 			rows.Doc, rows.Pos, rows.Token = append(rows.Doc, doc), append(rows.Pos, c.Pos[i]), append(rows.Token, c.Token[i])
-			x, special = append(x, c.Sites[0][i*e.d:(i+1)*e.d]...), append(special, c.Special[i])
+			x = append(x, c.Sites[0][i*e.d:(i+1)*e.d]...)
+			left = append(left, c.Special[i] || int(c.Pos[i]) < e.cfg.Text.FromPos)
 		}
 		lat, err := run.Encode(ctx, x)
 		if err != nil {
 			return err
 		}
-		return f.Add(rows, withoutSpecial(lat, special))
+		return f.Add(rows, without(lat, left))
 	})
 	if err != nil {
 		return nil, err
@@ -131,11 +132,11 @@ func (e *evaluator) features(ctx context.Context, s *sae.SAE, run *sae.Runner) (
 
 func (e *evaluator) decode(ids []int32) (string, error) { return e.Tokenizer.Decode(ids, false) }
 
-// withoutSpecial empties the rows of special tokens.
-func withoutSpecial(lat sae.Latents, special []bool) sae.Latents {
+// without empties the rows that are left out.
+func without(lat sae.Latents, left []bool) sae.Latents {
 	out := sae.Latents{Start: []int{0}}
 	for r := range lat.Rows() {
-		if !special[r] {
+		if !left[r] {
 			index, value := lat.Row(r)
 			out.Index, out.Value = append(out.Index, index...), append(out.Value, value...)
 		}
@@ -156,7 +157,7 @@ func (e *evaluator) draw(f *featureTable, held *activity, latents int) (drawn []
 	if len(all) < c.Latents {
 		return nil, len(all), fmt.Errorf("%d latents have %d examples and %d held-out texts with and without them, and explain.latents is %d; lower explain.examples, texts or latents", len(all), c.Examples, c.Texts, c.Latents)
 	}
-	rng := rand.New(rand.NewPCG(uint64(e.cfg.Seed), 0xe7a1))
+	rng := rand.New(rand.NewPCG(e.cfg.Seed, 0xe7a1))
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	drawn = all[:c.Latents:c.Latents]
 	slices.Sort(drawn)
@@ -166,7 +167,7 @@ func (e *evaluator) draw(f *featureTable, held *activity, latents int) (drawn []
 // describe writes and scores the descriptions.
 func (e *evaluator) describe(ctx context.Context, of *measured, f *featureTable, held *activity, latents []int, eligible int) (*Explained, error) {
 	out := &Explained{SAE: of.eval.Name, Eligible: eligible}
-	rng := rand.New(rand.NewPCG(uint64(e.cfg.Seed), 0x5c02e))
+	rng := rand.New(rand.NewPCG(e.cfg.Seed, 0x5c02e))
 	var described []sae.Described
 	for _, l := range latents {
 		x := Explanation{Latent: l, Density: of.eval.Density[l]}
@@ -231,7 +232,7 @@ func (e *evaluator) excerpt(tokens []int32, at int, value float64) (Excerpt, err
 func (e *evaluator) score(ctx context.Context, described []sae.Described) (sae.InterpReport, error) {
 	judge := sae.TextModel{Engine: e.Engine, Model: e.Model, Tokenizer: e.Tokenizer, Batch: 8, Seq: e.cfg.Text.MaxLength}
 	if e.encoder {
-		return sae.ScoreByEmbedding(ctx, judge, described, lab.Bootstrap(e.cfg.Seed))
+		return sae.ScoreByEmbedding(ctx, judge, described, lab.Bootstrap(int64(e.cfg.Seed)))
 	}
-	return sae.ScoreByLikelihood(ctx, judge, described, lab.Bootstrap(e.cfg.Seed))
+	return sae.ScoreByLikelihood(ctx, judge, described, lab.Bootstrap(int64(e.cfg.Seed)))
 }

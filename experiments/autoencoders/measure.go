@@ -114,7 +114,7 @@ func meanStatistic(of []stats.Statistic) stats.Statistic {
 }
 
 // overTexts is a statistic with its interval over n texts; it has no width where all texts are alike, as with an L0 of k.
-func overTexts(ctx context.Context, n int, s stats.Statistic, seed int64) (stats.Interval, error) {
+func overTexts(ctx context.Context, n int, s stats.Statistic, seed uint64) (stats.Interval, error) {
 	all := lab.UpTo(n)
 	value := s(all)
 	alike := true
@@ -124,7 +124,7 @@ func overTexts(ctx context.Context, n int, s stats.Statistic, seed int64) (stats
 	if alike {
 		return stats.Interval{Value: value, Low: value, High: value, Level: lab.Level, N: n}, nil
 	}
-	r, err := stats.Bootstrap(ctx, n, s, lab.Bootstrap(seed))
+	r, err := stats.Bootstrap(ctx, n, s, lab.Bootstrap(int64(seed)))
 	return r.Interval, err
 }
 

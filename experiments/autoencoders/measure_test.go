@@ -32,7 +32,7 @@ func planted(method string, seed uint64, factor float64, texts int) *measured {
 // seeds ties, and the texts' noise, which is the same for all, cancels in the paired margins.
 func TestMeasure(t *testing.T) {
 	const texts = 30
-	x := &experiment{cfg: &Config{Seed: 1}, encoder: true}
+	x := &experiment{cfg: &Config{Config: sae.Config{Seed: 1}}, encoder: true}
 	var all []*measured
 	for s := range uint64(3) {
 		d := 0.002 * float64(s)
@@ -122,9 +122,9 @@ func TestMoments(t *testing.T) {
 	}
 }
 
-func TestWithoutSpecial(t *testing.T) {
+func TestWithout(t *testing.T) {
 	lat := sae.Latents{Start: []int{0, 2, 3, 4}, Index: []int32{5, 6, 7, 8}, Value: []float32{1, 2, 3, 4}}
-	got := withoutSpecial(lat, []bool{false, true, false})
+	got := without(lat, []bool{false, true, false})
 	if !slices.Equal(got.Start, []int{0, 2, 2, 3}) || !slices.Equal(got.Index, []int32{5, 6, 8}) || !slices.Equal(got.Value, []float32{1, 2, 4}) {
 		t.Errorf("%+v", got)
 	}

@@ -3,6 +3,8 @@ package autoencoders
 import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
+
+	"loupe/internal/gemm"
 )
 
 // moments returns the sum, [d], and the sum of outer products, [d, d], of rows [n, d].
@@ -16,8 +18,7 @@ func moments(rows []float32, d int) (sum, cross []float64) {
 			part[i] = float64(rows[lo+i])
 			sum[i%d] += part[i]
 		}
-		n := len(part) / d
-		blas64.Syrk(blas.Trans, 1, blas64.General{Rows: n, Cols: d, Stride: d, Data: part}, 1, blas64.Symmetric{N: d, Stride: d, Uplo: blas.Upper, Data: cross})
+		gemm.AddGram(blas64.Symmetric{N: d, Stride: d, Uplo: blas.Upper, Data: cross}, nil, blas64.General{Rows: len(part) / d, Cols: d, Stride: d, Data: part})
 	}
 	for i := range d {
 		for j := range i {

@@ -47,17 +47,18 @@ func Dry(ctx context.Context, b compute.Backend, cfg *Config, opt lab.Options) (
 func planTraining(ctx context.Context, p *lab.Plan, x *experiment) error {
 	d := x.Model.Spec.Width(x.site.Kind, x.cfg.Text.MaxLength)
 	rng := rand.New(rand.NewPCG(1, 1))
-	rows := make([]float32, x.cfg.Train.Batch*d)
+	rows := make([]float32, x.cfg.Batch*d)
 	for i := range rows {
 		rows[i] = float32(rng.NormFloat64())
 	}
-	for _, a := range x.cfg.Architectures {
+	for i := range x.cfg.Architectures {
+		a := &x.cfg.Architectures[i]
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		cfg, err := x.cfg.member(a, 1).Config.Resolve(d)
 		if err != nil {
-			return fmt.Errorf("autoencoders: architecture %s: %w", a.Name, err)
+			return fmt.Errorf("autoencoders: architecture %s: %w", a.name(), err)
 		}
 		t, err := sae.NewTrainer(x.Backend, cfg, rows)
 		if err != nil {
@@ -68,9 +69,9 @@ func planTraining(ctx context.Context, p *lab.Plan, x *experiment) error {
 		if err != nil {
 			return err
 		}
-		n := len(x.cfg.Train.Seeds)
+		n := len(x.cfg.Seeds)
 		weights := 8 * int64(d) * int64(cfg.DSAE)
-		p.Add("train "+a.Name, fmt.Sprintf("%d seeds, %d steps of %d tokens at %.0f tokens/s, %d latents", n, cfg.Steps(), cfg.Batch, float64(cfg.Batch)/took, cfg.DSAE),
+		p.Add("train "+a.name(), fmt.Sprintf("%d seeds, %d steps of %d tokens at %.0f tokens/s, %d latents", n, cfg.Steps(), cfg.Batch, float64(cfg.Batch)/took, cfg.DSAE),
 			int64(n)*(1+2*3)*weights, float64(n)*float64(cfg.Steps())*took) // the result, and two checkpoints with both moments
 	}
 	return nil
@@ -95,8 +96,8 @@ func planMeasuring(p *lab.Plan, x *experiment) {
 	rate := e.FLOPs / p.Capture.Seconds // operations a second
 	spec := x.Model.Spec
 	d := float64(spec.Width(x.site.Kind, x.cfg.Text.MaxLength))
-	encode := 2 * d * float64(x.cfg.Train.DSAE) / rate // seconds a row
-	n := len(x.cfg.Architectures)*len(x.cfg.Train.Seeds) + len(x.cfg.Train.Seeds) + 1
+	encode := 2 * d * float64(x.cfg.DSAE) / rate // seconds a row
+	n := len(x.cfg.Architectures)*len(x.cfg.Seeds) + len(x.cfg.Seeds) + 1
 	held := x.cfg.Text.Corpus.HeldOut * float64(e.Rows)
 	p.Add("evaluate", fmt.Sprintf("%d dictionaries, about %.0f rows", n, held), 0, float64(n)*held*2*encode)
 	cells := float64(x.cfg.Splice.Texts * x.cfg.Text.MaxLength)

@@ -30,11 +30,12 @@ func (r *Result) writeReport(dir *run.Dir, x *experiment) error {
 }
 
 func (r *Result) overview(x *experiment) report.Section {
-	t := x.cfg.Train
+	t := x.cfg
 	numbers := []report.Number{}
-	for _, a := range x.cfg.Architectures {
-		m := r.find(a.Name, "fvu")
-		numbers = append(numbers, report.Number{Label: "FVU, " + a.Name, Value: lab.Cell(m.Texts), Note: fmt.Sprintf("L0 %.1f", r.find(a.Name, "l0").Seeds.Value)})
+	for i := range x.cfg.Architectures {
+		a := &x.cfg.Architectures[i]
+		m := r.find(a.name(), "fvu")
+		numbers = append(numbers, report.Number{Label: "FVU, " + a.name(), Value: lab.Cell(m.Texts), Note: fmt.Sprintf("L0 %.1f", r.find(a.name(), "l0").Seeds.Value)})
 	}
 	if reproduced, missed := lab.Verdicts(r.Expected); reproduced+missed > 0 {
 		numbers = append(numbers, report.Number{Label: "expectations reproduced", Value: reproduced, Unit: fmt.Sprintf("of %d", reproduced+missed)})
@@ -61,7 +62,7 @@ func (r *Result) training(x *experiment, history lab.History) report.Section {
 	const points = 200
 	plot := func(key, label string) report.Line {
 		p := report.Line{
-			Title:  fmt.Sprintf("%s of training batches of %d rows; one line for each autoencoder", label, x.cfg.Train.Batch),
+			Title:  fmt.Sprintf("%s of training batches of %d rows; one line for each autoencoder", label, x.cfg.Batch),
 			XLabel: "tokens", YLabel: label, LogY: true,
 		}
 		for _, t := range r.Trained {
@@ -102,9 +103,12 @@ func (r *Result) compared(x *experiment) report.Section {
 	if !x.cfg.Text.Special {
 		tokens = "every token but special ones"
 	}
+	if n := x.cfg.Text.FromPos; n > 0 {
+		tokens += fmt.Sprintf(" and the first %d positions", n)
+	}
 	s.Blocks = append(s.Blocks, report.Text{Text: fmt.Sprintf("Spliced: the site's value of %s is replaced by the reconstruction, and %s. Controls: random dictionaries with the same number of latents "+
 		"and the target L0, one for each seed; %d principal components of training rows, one number for each active latent; the mean at every position. "+
-		"With the reconstruction error kept, the change is %.1e: the splice itself adds nothing.", tokens, what, int(math.Round(x.cfg.Train.TargetL0)), r.Check)})
+		"With the reconstruction error kept, the change is %.1e: the splice itself adds nothing.", tokens, what, int(math.Round(x.cfg.TargetL0)), r.Check)})
 	for _, name := range r.metricNames() {
 		s.Blocks = append(s.Blocks, r.comparison(x, name)...)
 	}
@@ -113,7 +117,7 @@ func (r *Result) compared(x *experiment) report.Section {
 
 // comparison is the table of one metric and, where it ranks, its bars.
 func (r *Result) comparison(x *experiment, name string) []report.Block {
-	first := r.find(x.cfg.Architectures[0].Name, name)
+	first := r.find(x.cfg.Architectures[0].name(), name)
 	title, n := first.Title, first.Texts.N
 	t := report.Table{
 		Caption: fmt.Sprintf("%s: %d held-out texts; intervals over texts by bootstrap, over seeds by Student's t; margins paired by text, better is positive; seed %d", title, n, x.cfg.Seed),
@@ -156,15 +160,16 @@ func optional(i *stats.Interval) any {
 
 func (r *Result) ordered(x *experiment) report.Section {
 	t := report.Table{
-		Caption: fmt.Sprintf("Architectures in order, n = %d seeds: one is below another only where Welch's test over seeds, corrected by Holm, tells them apart at 5 %%", len(x.cfg.Train.Seeds)),
+		Caption: fmt.Sprintf("Architectures in order, n = %d seeds: one is below another only where Welch's test over seeds, corrected by Holm, tells them apart at 5 %%", len(x.cfg.Seeds)),
 		Columns: []report.Column{{Name: "metric"}, {Name: "order"}},
 	}
 	for _, k := range r.Rankings {
 		t.Rows = append(t.Rows, []any{k.Metric, ranked(k.Order)})
 	}
 	var l0 []string
-	for _, a := range x.cfg.Architectures {
-		l0 = append(l0, fmt.Sprintf("%s %.1f", a.Name, r.find(a.Name, "l0").Seeds.Value))
+	for i := range x.cfg.Architectures {
+		a := &x.cfg.Architectures[i]
+		l0 = append(l0, fmt.Sprintf("%s %.1f", a.name(), r.find(a.name(), "l0").Seeds.Value))
 	}
 	return report.Section{Title: "Order", Blocks: []report.Block{
 		report.Text{Text: "Read it with the L0 on held-out rows: " + strings.Join(l0, ", ") + ". More active latents reconstruct better."}, t,

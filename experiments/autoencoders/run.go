@@ -135,8 +135,8 @@ func (r *Result) describeData(ctx context.Context, st *store.Store, x *experimen
 	if err != nil {
 		return err
 	}
-	steps := (x.cfg.Train.Tokens + int64(x.cfg.Train.Batch) - 1) / int64(x.cfg.Train.Batch)
+	steps := (x.cfg.Tokens + int64(x.cfg.Batch) - 1) / int64(x.cfg.Batch)
 	r.Store, r.Rows, r.Training = st.Dir(), st.Rows(), set.Len()
-	r.Epochs = float64(steps*int64(x.cfg.Train.Batch)) / float64(r.Training)
+	r.Epochs = float64(steps*int64(x.cfg.Batch)) / float64(r.Training)
 	return nil
 }

@@ -272,7 +272,7 @@ func TestRunLanguageModel(t *testing.T) {
 		t.Skip("TopK is slow on the Go backend")
 	}
 	x := newBench(t, t.TempDir(), model.NewEngine(b, nil),
-		"model=smollm2", "site=blocks.2.hook_resid_pre", "text.bos=prepend", "text.special=false", "text.corpus.max_docs=200",
+		"model=smollm2", "site=blocks.2.hook_resid_pre", "text.bos=prepend", "text.special=false", "text.from_pos=2", "text.corpus.max_docs=200",
 		"splice.texts=4", "splice.batch=4", "explain.latents=2", "explain.texts=1",
 	)
 	dir := x.create(t)
@@ -303,13 +303,14 @@ func TestConfigRefuses(t *testing.T) {
 		"other shape":        {"site=blocks.3.attn.hook_pattern", "[b,t,d]"},
 		"unknown site":       {"site=blocks.3.hook_resid_per", "hook_resid_pre"},
 		"no held-out text":   {"text.corpus.held_out=0", "between 0 and 1"},
-		"no seeds":           {"train.seeds=[]", "seeds is empty"},
+		"no seeds":           {"seeds=[]", "seeds is empty"},
 		"no controls":        {"controls.rows=0", "without its control"},
 		"texts of a batch":   {"splice.texts=15", "multiple of the batch"},
 		"neighbours":         {"splice.neighbours=16", "splice.neighbours"},
 		"one latent":         {"explain.latents=1", "at least 2"},
-		"unknown key":        {"train.token=3", "tokens"},
+		"unknown key":        {"token=3", "tokens"},
 		"no share":           {"explain.cover=0", "share"},
+		"too far":            {"text.from_pos=8", "below splice.min_tokens"},
 		"tokens of a splice": {"splice.min_tokens=100", "max_length"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -321,10 +322,10 @@ func TestConfigRefuses(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ yaml, want string }{
 		"no architecture": {"", "architectures is empty"},
-		"a control":       {"architectures: [{name: pca, sae: {engine: dense}}]", "controls"},
-		"twice":           {"architectures: [{name: a, sae: {engine: dense}}, {name: a, sae: {engine: dense}}]", "called a"},
-		"engine auto":     {"architectures: [{name: a}]", "name hybrid"},
-		"own size":        {"architectures: [{name: a, sae: {engine: dense, d_sae: 12}}]", "once for all"},
+		"a control":       {"architectures: [{label: pca, engine: dense}]", "controls"},
+		"twice":           {"architectures: [{label: a, engine: dense}, {label: a, engine: dense}]", "called a"},
+		"engine auto":     {"architectures: [{label: a}]", "name hybrid"},
+		"own size":        {"architectures: [{label: a, engine: dense, d_sae: 12}]", "set once"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.yaml")

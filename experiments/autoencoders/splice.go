@@ -47,7 +47,7 @@ func (x *experiment) splicer(ctx context.Context, st *store.Store, base *Base) (
 	}
 	s := &splicer{experiment: x, mean: base.mean()}
 	enough := func(doc int64) bool { return docs.Tokens(doc) >= x.cfg.Splice.MinTokens }
-	if s.docs, err = docs.Sample(text.HeldOut, enough, x.cfg.Splice.Texts, x.cfg.Seed); err != nil {
+	if s.docs, err = docs.Sample(text.HeldOut, enough, x.cfg.Splice.Texts, int64(x.cfg.Seed)); err != nil {
 		return nil, fmt.Errorf("splice.texts: %w", err)
 	}
 	size, length := x.cfg.Splice.Batch, x.cfg.Text.MaxLength
@@ -68,7 +68,7 @@ func (x *experiment) splicer(ctx context.Context, st *store.Store, base *Base) (
 			}
 			for p, t := range tokens {
 				at := r*length + p
-				b.IDs[at], b.Mask[at], b.Keep[at] = t.Token, 1, x.cfg.Text.Special || !t.Special
+				b.IDs[at], b.Mask[at], b.Keep[at] = t.Token, 1, p >= x.cfg.Text.FromPos && (x.cfg.Text.Special || !t.Special)
 			}
 		}
 		s.batches = append(s.batches, b)

@@ -27,7 +27,7 @@ func weights(name string) string { return "weights/" + name }
 // saves them. A run that has done it does not do it again.
 func (x *experiment) train(ctx context.Context, st *store.Store) ([]Trained, error) {
 	return lab.Step(x.Dir, "train", func() ([]Trained, error) {
-		src, err := sae.NewStoreSource(ctx, st, []string{x.cfg.Site}, x.training(), uint64(x.cfg.Seed))
+		src, err := sae.NewStoreSource(ctx, st, []string{x.cfg.Site}, x.training(), x.cfg.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -70,12 +70,12 @@ func (x *experiment) group(members []sae.Member, src sae.Source) (*sae.Group, er
 
 func (x *experiment) trainGroup(ctx context.Context, g *sae.Group, src sae.Source) error {
 	names := g.Names()
-	bar := x.Progress("train", "tokens", g.Steps()*int64(x.cfg.Train.Batch)-g.Tokens())
+	bar := x.Progress("train", "tokens", g.Steps()*int64(x.cfg.Batch)-g.Tokens())
 	defer bar.Done()
 	return g.Train(ctx, src, sae.GroupOptions{
 		Save: x.Dir.SaveCheckpoint, SaveInterrupted: x.Dir.SaveInterrupted,
 		OnStep: func(stats []sae.StepStats) error {
-			bar.Add(int64(x.cfg.Train.Batch))
+			bar.Add(int64(x.cfg.Batch))
 			line := map[string]float64{"tokens": float64(stats[0].Tokens)}
 			for i, s := range stats {
 				for key, v := range map[string]float64{"fvu": s.FVU, "l0": s.L0, "dead": float64(s.Dead), "sparsity_coef": s.Coef, "grad_norm": s.GradNorm} {
@@ -95,19 +95,20 @@ func (x *experiment) save(g *sae.Group) ([]Trained, error) {
 	}
 	last := history[len(history)-1]
 	var out []Trained
-	for _, a := range x.cfg.Architectures {
-		for _, seed := range x.cfg.Train.Seeds {
+	for i := range x.cfg.Architectures {
+		a := &x.cfg.Architectures[i]
+		for _, seed := range x.cfg.Seeds {
 			t := g.Trainer(len(out))
 			s, err := t.SAE()
 			if err != nil {
 				return nil, err
 			}
-			name := memberName(a.Name, seed)
+			name := memberName(a.name(), seed)
 			if err := s.Save(x.Dir.File(weights(name)), nil); err != nil {
 				return nil, err
 			}
 			out = append(out, Trained{
-				Name: name, Arch: a.Name, Seed: seed, L0: t.AchievedL0(),
+				Name: name, Arch: a.name(), Seed: seed, L0: t.AchievedL0(),
 				Coef: last[name+".sparsity_coef"], FVU: last[name+".fvu"], Dead: int(last[name+".dead"]),
 			})
 		}

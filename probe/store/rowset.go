@@ -22,9 +22,12 @@ const rankWords = 8
 
 // Select says which token rows to take. A zero field does not restrict.
 type Select struct {
-	ExcludeSpecial bool   `json:"exclude_special,omitempty"`
-	Split          string `json:"split,omitempty"`
-	Group          string `json:"group,omitempty"`
+	ExcludeSpecial bool `json:"exclude_special,omitempty"`
+	// FromPos leaves out the rows of earlier positions of a sequence: in many decoders a few of the first tokens take the
+	// attention sink, with norms that drown all others.
+	FromPos int32  `json:"from_pos,omitempty"`
+	Split   string `json:"split,omitempty"`
+	Group   string `json:"group,omitempty"`
 	// Label and Class choose the documents of a class.
 	Label string `json:"label,omitempty"`
 	Class string `json:"class,omitempty"`
@@ -40,7 +43,7 @@ func (s *Store) Select(ctx context.Context, sel Select) (*RowSet, error) {
 	set := &RowSet{bits: make([]uint64, (s.Rows()+63)/64), rows: s.Rows()}
 	err = s.Scan(ctx, nil, func(c Chunk) error {
 		for r, doc := range c.Doc {
-			if sel.ExcludeSpecial && c.Special[r] || keepDoc != nil && !keepDoc[doc] {
+			if sel.ExcludeSpecial && c.Special[r] || c.Pos[r] < sel.FromPos || keepDoc != nil && !keepDoc[doc] {
 				continue
 			}
 			row := c.First + int64(r)

@@ -641,13 +641,14 @@ func TestSelect(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		sel  Select
-		keep func(doc int, special bool) bool
+		keep func(doc int, special bool, pos int32) bool
 	}{
-		"all":        {Select{}, func(int, bool) bool { return true }},
-		"no special": {Select{ExcludeSpecial: true}, func(_ int, sp bool) bool { return !sp }},
-		"split":      {Select{Split: "test"}, func(d int, _ bool) bool { return docs.Split[d] == "test" }},
-		"group":      {Select{Group: "3"}, func(d int, _ bool) bool { return docs.Group[d] == "3" }},
-		"class and more": {Select{ExcludeSpecial: true, Split: "train", Label: "topic", Class: "sea"}, func(d int, sp bool) bool {
+		"all":             {Select{}, func(int, bool, int32) bool { return true }},
+		"no special":      {Select{ExcludeSpecial: true}, func(_ int, sp bool, _ int32) bool { return !sp }},
+		"split":           {Select{Split: "test"}, func(d int, _ bool, _ int32) bool { return docs.Split[d] == "test" }},
+		"group":           {Select{Group: "3"}, func(d int, _ bool, _ int32) bool { return docs.Group[d] == "3" }},
+		"from a position": {Select{FromPos: 2, ExcludeSpecial: true}, func(_ int, sp bool, pos int32) bool { return !sp && pos >= 2 }},
+		"class and more": {Select{ExcludeSpecial: true, Split: "train", Label: "topic", Class: "sea"}, func(d int, sp bool, _ int32) bool {
 			return !sp && docs.Split[d] == "train" && docs.Labels["topic"][d] == "sea"
 		}},
 	} {
@@ -658,10 +659,10 @@ func TestSelect(t *testing.T) {
 		var want []int64
 		if err := s.Scan(context.Background(), nil, func(ch Chunk) error {
 			for r, id := range ch.Doc {
-				if keep := c.keep(docs.Index(id), ch.Special[r]); keep {
+				if keep := c.keep(docs.Index(id), ch.Special[r], ch.Pos[r]); keep {
 					want = append(want, ch.First+int64(r))
 				}
-				if set.Has(ch.First+int64(r)) != c.keep(docs.Index(id), ch.Special[r]) {
+				if set.Has(ch.First+int64(r)) != c.keep(docs.Index(id), ch.Special[r], ch.Pos[r]) {
 					t.Errorf("%s: row %d", name, ch.First+int64(r))
 				}
 			}

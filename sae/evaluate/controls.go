@@ -131,7 +131,7 @@ type siteMoments struct {
 
 // momentsOf takes the store's own moments where it keeps them, over all of its text, and else those of the measured rows.
 func (b *Bench) momentsOf(ctx context.Context, sites siteKey) (*siteMoments, error) {
-	if sites.write == "" && len(sites.reads()) == 1 {
+	if sites.write == "" && len(sites.reads()) == 1 && b.Select.FromPos == 0 {
 		filter := store.All
 		if b.Select.ExcludeSpecial {
 			filter = store.NonSpecial
