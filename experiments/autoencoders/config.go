@@ -164,7 +164,7 @@ func (c *Config) validateArchitectures() error {
 		case slices.ContainsFunc(c.Architectures[:i], func(b Architecture) bool { return b.name() == a.name() }):
 			return fmt.Errorf("two architectures are called %s; give them different labels", a.name())
 		case a.Engine == sae.EngineAuto:
-			return fmt.Errorf("engine of %s is auto, whose choice can differ from run to run; name hybrid, xla or dense", a.name())
+			return fmt.Errorf("engine of %s is auto, whose choice can differ from run to run; name host, hybrid, xla or dense", a.name())
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ func TestConfigRefuses(t *testing.T) {
 		"no architecture": {"", "architectures is empty"},
 		"a control":       {"architectures: [{label: pca, engine: dense}]", "controls"},
 		"twice":           {"architectures: [{label: a, engine: dense}, {label: a, engine: dense}]", "called a"},
-		"engine auto":     {"architectures: [{label: a}]", "name hybrid"},
+		"engine auto":     {"architectures: [{label: a}]", "name host"},
 		"own size":        {"architectures: [{label: a, engine: dense, d_sae: 12}]", "set once"},
 	} {
 		t.Run(name, func(t *testing.T) {
