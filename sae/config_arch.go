@@ -14,6 +14,9 @@ var trainable = [...]string{
 	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT, ArchTemporal,
 }
 
+// Trainable lists the architectures that can be trained.
+func Trainable() []string { return slices.Clone(trainable[:]) }
+
 // base is the architecture without its form as a transcoder or crosscoder: what its activation function and its loss are
 // called.
 func (c Config) base() string {

@@ -25,12 +25,21 @@ type Select struct {
 	ExcludeSpecial bool `json:"exclude_special,omitempty"`
 	// FromPos leaves out the rows of earlier positions of a sequence: in many decoders a few of the first tokens take the
 	// attention sink, with norms that drown all others.
-	FromPos int32  `json:"from_pos,omitempty"`
-	Split   string `json:"split,omitempty"`
-	Group   string `json:"group,omitempty"`
+	FromPos int32 `json:"from_pos,omitempty"`
+	// ExcludePositions and ExcludeTokens leave out rows at these positions of their sequence, and of these token ids.
+	ExcludePositions []int32 `json:"exclude_positions,omitempty"`
+	ExcludeTokens    []int32 `json:"exclude_tokens,omitempty"`
+
+	Split string `json:"split,omitempty"`
+	Group string `json:"group,omitempty"`
 	// Label and Class choose the documents of a class.
 	Label string `json:"label,omitempty"`
 	Class string `json:"class,omitempty"`
+}
+
+// Takes tells whether the selection has rows of this position, token and kind, whatever their document.
+func (s Select) Takes(pos, token int32, special bool) bool {
+	return !(s.ExcludeSpecial && special) && pos >= s.FromPos && !slices.Contains(s.ExcludePositions, pos) && !slices.Contains(s.ExcludeTokens, token)
 }
 
 // Select returns the token rows that sel chooses. A split, group or class that no document has is an error that lists
@@ -43,7 +52,7 @@ func (s *Store) Select(ctx context.Context, sel Select) (*RowSet, error) {
 	set := &RowSet{bits: make([]uint64, (s.Rows()+63)/64), rows: s.Rows()}
 	err = s.Scan(ctx, nil, func(c Chunk) error {
 		for r, doc := range c.Doc {
-			if sel.ExcludeSpecial && c.Special[r] || c.Pos[r] < sel.FromPos || keepDoc != nil && !keepDoc[doc] {
+			if !sel.Takes(c.Pos[r], c.Token[r], c.Special[r]) || keepDoc != nil && !keepDoc[doc] {
 				continue
 			}
 			row := c.First + int64(r)

@@ -641,14 +641,17 @@ func TestSelect(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		sel  Select
-		keep func(doc int, special bool, pos int32) bool
+		keep func(doc int, pos, token int32, special bool) bool
 	}{
-		"all":             {Select{}, func(int, bool, int32) bool { return true }},
-		"no special":      {Select{ExcludeSpecial: true}, func(_ int, sp bool, _ int32) bool { return !sp }},
-		"split":           {Select{Split: "test"}, func(d int, _ bool, _ int32) bool { return docs.Split[d] == "test" }},
-		"group":           {Select{Group: "3"}, func(d int, _ bool, _ int32) bool { return docs.Group[d] == "3" }},
-		"from a position": {Select{FromPos: 2, ExcludeSpecial: true}, func(_ int, sp bool, pos int32) bool { return !sp && pos >= 2 }},
-		"class and more": {Select{ExcludeSpecial: true, Split: "train", Label: "topic", Class: "sea"}, func(d int, sp bool, _ int32) bool {
+		"all":             {Select{}, func(int, int32, int32, bool) bool { return true }},
+		"no special":      {Select{ExcludeSpecial: true}, func(_ int, _, _ int32, sp bool) bool { return !sp }},
+		"split":           {Select{Split: "test"}, func(d int, _, _ int32, _ bool) bool { return docs.Split[d] == "test" }},
+		"group":           {Select{Group: "3"}, func(d int, _, _ int32, _ bool) bool { return docs.Group[d] == "3" }},
+		"from a position": {Select{FromPos: 2, ExcludeSpecial: true}, func(_ int, pos, _ int32, sp bool) bool { return !sp && pos >= 2 }},
+		"positions and tokens": {Select{ExcludePositions: []int32{1, 0}, ExcludeTokens: []int32{7}}, func(_ int, pos, token int32, _ bool) bool {
+			return pos > 1 && token != 7
+		}},
+		"class and more": {Select{ExcludeSpecial: true, Split: "train", Label: "topic", Class: "sea"}, func(d int, _, _ int32, sp bool) bool {
 			return !sp && docs.Split[d] == "train" && docs.Labels["topic"][d] == "sea"
 		}},
 	} {
@@ -659,10 +662,11 @@ func TestSelect(t *testing.T) {
 		var want []int64
 		if err := s.Scan(context.Background(), nil, func(ch Chunk) error {
 			for r, id := range ch.Doc {
-				if keep := c.keep(docs.Index(id), ch.Special[r], ch.Pos[r]); keep {
+				keep := c.keep(docs.Index(id), ch.Pos[r], ch.Token[r], ch.Special[r])
+				if keep {
 					want = append(want, ch.First+int64(r))
 				}
-				if set.Has(ch.First+int64(r)) != c.keep(docs.Index(id), ch.Special[r], ch.Pos[r]) {
+				if set.Has(ch.First+int64(r)) != keep {
 					t.Errorf("%s: row %d", name, ch.First+int64(r))
 				}
 			}

@@ -17,12 +17,15 @@ type Config struct {
 	Name  string `json:"name" doc:"name of the run"`
 	Store string `json:"store" doc:"folder of the activation store; empty: model reads corpus"`
 	capture.Reading
-	Buffer         int    `json:"buffer" doc:"without a store: rows that are mixed with each other"`
-	ExcludeSpecial bool   `json:"exclude_special" doc:"leave out the rows of special tokens"`
-	Split          string `json:"split" doc:"split of the documents to train on; empty: all"`
-	EvalSplit      string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
-	EvalTokens     int64  `json:"eval_tokens" doc:"rows to evaluate on at the end; 0: none"`
-	MetricsEvery   int64  `json:"metrics_every" doc:"steps between lines of metrics.jsonl"`
+	Buffer           int     `json:"buffer" doc:"without a store: rows that are mixed with each other"`
+	ExcludeSpecial   bool    `json:"exclude_special" doc:"leave out the rows of special tokens"`
+	ExcludePositions []int32 `json:"exclude_positions" doc:"leave out the rows at these positions of their sequence, from 0"`
+	ExcludeTokens    []int32 `json:"exclude_tokens" doc:"leave out the rows of these token ids"`
+	sae.Weights
+	Split        string `json:"split" doc:"split of the documents to train on; empty: all"`
+	EvalSplit    string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
+	EvalTokens   int64  `json:"eval_tokens" doc:"rows to evaluate on at the end; 0: none"`
+	MetricsEvery int64  `json:"metrics_every" doc:"steps between lines of metrics.jsonl"`
 	Grid
 	Archs []string `json:"archs" doc:"architectures: an element of saes for each"`
 	SAEs  []Entry  `json:"saes" inherit:"true" doc:"several grids of SAEs, each with the keys given here besides its own; seed is then that of the data's order"`
@@ -84,6 +87,12 @@ func (c *Config) Validate() error {
 	case c.MetricsEvery < 1:
 		return fmt.Errorf("metrics_every is %d; it must be 1 or more", c.MetricsEvery)
 	}
+	if err := c.Weights.Validate(); err != nil {
+		return err
+	}
+	if c.Store == "" && !c.Weights.None() {
+		return errors.New("subsample and class_weights need a store, which knows the tokens and documents beforehand; capture one, or leave them out")
+	}
 	if c.Store == "" {
 		if err := c.Reading.Validate(); err != nil {
 			return err
@@ -95,7 +104,7 @@ func (c *Config) Validate() error {
 
 // selection chooses the configuration's rows of a split.
 func (c *Config) selection(split string) store.Select {
-	return store.Select{ExcludeSpecial: c.ExcludeSpecial, Split: split}
+	return store.Select{ExcludeSpecial: c.ExcludeSpecial, ExcludePositions: c.ExcludePositions, ExcludeTokens: c.ExcludeTokens, Split: split}
 }
 
 // evalSplit is the split to measure on.

@@ -40,10 +40,10 @@ func (d storeData) source(ctx context.Context, split string, sites []string, see
 	if err != nil {
 		return nil, nil, err
 	}
-	if once {
+	if once { // an evaluation
 		return &limited{Source: src, left: src.Count()}, func() {}, nil
 	}
-	return src, func() {}, nil
+	return src, func() {}, src.Weigh(ctx, d.cfg.Weights)
 }
 
 func (d storeData) names() (model, corpus string) {

@@ -18,7 +18,10 @@ func kinds() []config.Kind {
 func load(t testing.TB, text string) (*Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sae.yaml")
-	if err := os.WriteFile(path, []byte("kind: sae\nstore: s\n"+text), 0o600); err != nil {
+	if !strings.Contains(text, "store:") {
+		text = "store: s\n" + text
+	}
+	if err := os.WriteFile(path, []byte("kind: sae\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(kinds(), config.Input{Path: path})
@@ -104,6 +107,13 @@ func TestConfigErrors(t *testing.T) {
 		"site: a\narchs: [topk]\nsaes: [{k: 1}]\n":            "archs and saes are both set",
 		"site: a\narchs: [topq]\n":                            "topk",
 		"site: a\neval_tokens: -1\n":                          "eval_tokens is -1",
+		"site: a\nsubsample: 2\n":                             "subsample is 2",
+		"site: a\nclass_weights: [{class: x, weight: 1}]\n":   "class_weights.0",
+		"site: a\nstore: \"\"\nmodel: m\nsubsample: 0.1\n":    "need a store",
+		"site: a\nmodel: m\n":                                 "store s and model m are both set",
+		"site: a\nstore: \"\"\n":                              "store is not set",
+		"site: a\nstore: \"\"\nmodel: m\nbuffer: 0\n":         "buffer is 0",
+		"site: a\nstore: \"\"\nmodel: m\noverflow: wrap\n":    "overflow",
 		"site: a\nmetrics_every: 0\n":                         "metrics_every is 0",
 		"site: a\nsaes: [{kk: 1}]\n":                          `"saes.0.kk"`,
 	} {

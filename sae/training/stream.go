@@ -205,10 +205,9 @@ func (s *StreamSource) advance() error {
 	}
 	s.keep = s.keep[:0]
 	for i, row := range s.left.Rows.Take {
-		if s.cfg.Select.ExcludeSpecial && s.left.Rows.Special[i] {
-			continue
+		if s.cfg.Select.Takes(s.left.Rows.Pos[i], s.left.Rows.Token[i], s.left.Rows.Special[i]) {
+			s.keep = append(s.keep, row)
 		}
-		s.keep = append(s.keep, row)
 	}
 	if skip > len(s.keep) {
 		return fmt.Errorf("training: the cursor of the data skips %d rows of a batch of %d; the corpus or the model was changed", skip, len(s.keep))
