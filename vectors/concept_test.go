@@ -156,52 +156,6 @@ func TestAttributionSums(t *testing.T) {
 	}
 }
 
-func TestConceptVectorsHand(t *testing.T) {
-	e := rows([]float64{1, 0}, []float64{0, 1}, []float64{1, 1}, []float64{-1, 0}, []float64{1, 0})
-	// products with (1, 0): 1 0 1 -1 1, so that ties go to tokens 0, 2, 4 in order; with (0, 1): 0 1 1 0 0
-	if top := ok(TopTokens(e, []float64{1, 0}, 4))(t); top[0] != 0 || top[1] != 2 || top[2] != 4 || top[3] != 1 {
-		t.Errorf("top tokens %v", top)
-	}
-	change := ok(CompareVectors(e, rows([]float64{1, 0}), rows([]float64{0, 2}), 2))(t)[0] // {0, 2} and {1, 2}
-	closeTo(t, "Jaccard, cosine, L2", []float64{change.Jaccard, change.Cosine, change.L2}, []float64{1.0 / 3, 0, math.Sqrt(5)}, 1e-15)
-	closeTo(t, "purity", []float64{ok(Purity(e, []float64{1, 0}, []int{2, 3, 2}, 2))(t)}, []float64{0.5}, 1e-15)
-}
-
-// TestPurityPlanted: vectors that point at a lexicon's embeddings are found, random ones are not.
-func TestPurityPlanted(t *testing.T) {
-	const v, d, n, planted = 400, 48, 60, 6
-	e := normalRows(1, v, d)
-	lexicon := []int{}
-	theme := flat(normalRows(2, 1, d))
-	for i := range 25 {
-		lexicon = append(lexicon, i*7)
-		floats.AddScaled(e.RawRowView(i*7), 0.3, theme)
-	}
-	candidates := normalRows(3, n, d)
-	for i := range planted {
-		floats.AddScaled(candidates.RawRowView(i), 2, theme)
-	}
-	for i := range candidates.RawMatrix().Data[:d] {
-		candidates.RawMatrix().Data[i] *= 1e-3 // the norm does not matter
-	}
-	tests := ok(PurityTests(t.Context(), e, candidates, lexicon, 20, 499, 1))(t)
-	wrong := 0
-	for i, test := range tests {
-		switch found := test.BH <= 0.05; {
-		case i < planted && !found:
-			t.Errorf("planted vector %d: %+v", i, test)
-		case i >= planted && found:
-			wrong++
-		}
-	}
-	if wrong > 2 {
-		t.Errorf("%d random vectors found at a false discovery rate of 5 %%", wrong)
-	}
-	if _, err := PurityTests(t.Context(), e, candidates, []int{400}, 20, 9, 1); err == nil {
-		t.Error("token 400 of 400 was accepted")
-	}
-}
-
 // TestLargestIndices: the quick way agrees with sorting, ties included.
 func TestLargestIndices(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))

@@ -10,7 +10,7 @@
 //     What needs no labels later is an Eraser (thin matrices), applied to rows by Apply or inside a model by Eraser.Edit.
 //   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.
 //   - Decomposition: NMF, SobolIndices with SobolPair.
-//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, PurityTests, CompareVectors.
+//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, FindVectors, CompareVectors.
 //
 // # Shapes
 //

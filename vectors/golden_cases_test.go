@@ -411,7 +411,7 @@ func (g *golden) attribution(lens vectors.Lens) {
 
 func (g *golden) conceptVectors() {
 	e, before, k := g.matrix("E"), g.matrix("v_before"), decode[int](g, g.Scalars, "k")
-	changes := must[[]vectors.VectorChange](g)(vectors.CompareVectors(e, before, g.matrix("v_after"), k))
+	changes := must[[]vectors.VectorChange](g)(vectors.CompareVectors(g.Context(), e, before, g.matrix("v_after"), k))
 	var jaccard, cosine, l2, purity []float64
 	for i, c := range changes {
 		jaccard, cosine, l2 = append(jaccard, c.Jaccard), append(cosine, c.Cosine), append(l2, c.L2)

@@ -3,7 +3,6 @@ package vectors
 import (
 	"fmt"
 
-	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -61,21 +60,4 @@ func (e *OracleEraser) Apply(x, z *mat.Dense) (*mat.Dense, error) {
 	expected.Mul(centred(z, e.MeanZ), e.Coef.T())
 	out.Sub(x, &expected)
 	return &out, nil
-}
-
-// Damage is the mean squared distance between the rows of x and of what became of them, both [n, d].
-func Damage(x, erased *mat.Dense) (float64, error) {
-	n, d, err := checkRows("x", x)
-	if err != nil {
-		return 0, err
-	}
-	if m, w, err := checkRows("erased", erased); err != nil || m != n || w != d {
-		return 0, fmt.Errorf("vectors: damage between [%d, %d] and [%d, %d]: %w", n, d, m, w, ErrShape)
-	}
-	total := 0.0
-	for i := range n {
-		gap := floats.Distance(x.RawRowView(i), erased.RawRowView(i), 2)
-		total += gap * gap
-	}
-	return total / float64(n), nil
 }

@@ -88,7 +88,7 @@ func TestRefuses(t *testing.T) {
 		"lens width":              {func() error { _, err := (&Lens{Norm: NoNorm, Unembed: identity(3)}).Logits(x); return err }, ErrShape},
 		"top of too few tokens":   {func() error { _, err := TopTokens(x, []float64{1, 1, 1, 1}, 31); return err }, ErrArgument},
 		"vector of another model": {func() error { _, err := TopTokens(x, []float64{1, 1}, 3); return err }, ErrShape},
-		"nothing to compare with": {func() error { _, err := CompareVectors(x, x, normalRows(1, 2, 4), 3); return err }, ErrShape},
+		"nothing to compare with": {func() error { _, err := CompareVectors(context.Background(), x, x, normalRows(1, 2, 4), 3); return err }, ErrShape},
 		"INLP rounds":             {func() error { _, err := INLP(ctx, x, y, INLPConfig{C: 1}); return err }, ErrArgument},
 		"scatter of no width":     {func() error { _, err := NewScatter(0); return err }, ErrArgument},
 	}
