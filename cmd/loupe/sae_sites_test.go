@@ -2,12 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"loupe/internal/graphtest"
 	"loupe/internal/safetensors"
+	"loupe/probe/store"
 	"loupe/sae"
+	"loupe/sae/training"
 )
 
 // TestSAESites converts, describes and checks a crosscoder and a cross-layer transcoder.
@@ -89,5 +95,88 @@ func TestSAESites(t *testing.T) {
 	}
 	if out := run(0, "info", at); !strings.Contains(out, "2 in, 2 out") || !strings.Contains(out, "model_name") {
 		t.Errorf("info prints\n%s", out)
+	}
+}
+
+// layeredStore is a store of 100 documents of 20 rows with inputs and outputs of two layers, of width 8: sums of two of six
+// directions for each site, of the same two at all of them.
+func layeredStore(t *testing.T) string {
+	t.Helper()
+	const docs, length, d, features = 100, 20, 8, 6
+	rng := rand.New(rand.NewPCG(5, 6))
+	var sites []store.Site
+	for _, name := range []string{"hook_resid_mid", "hook_mlp_out"} {
+		for l := range 2 {
+			sites = append(sites, store.Site{Name: fmt.Sprintf("blocks.%d.%s", l, name), Per: store.Token, Shape: []int{d}, DType: store.Float32})
+		}
+	}
+	dictionary := make([][]float32, features)
+	for i := range dictionary {
+		dictionary[i] = make([]float32, len(sites)*d)
+		for j := range dictionary[i] {
+			dictionary[i][j] = float32(rng.NormFloat64())
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	w, err := store.Create(dir, store.Spec{Model: store.Source{ID: "tiny", Digest: "m"}, Tokenizer: "t", Corpus: store.Source{ID: "text", Digest: "c"}, Sites: sites})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for doc := range int64(docs) {
+		rows := store.Rows{Sites: make([][]float32, len(sites))}
+		for p := range int32(length) {
+			rows.Doc, rows.Pos, rows.Token, rows.Special = append(rows.Doc, doc), append(rows.Pos, p), append(rows.Token, p), append(rows.Special, false)
+			row := make([]float32, len(sites)*d)
+			for _, i := range rng.Perm(features)[:2] {
+				strength := float32(0.5 + rng.Float64())
+				for j, v := range dictionary[i] {
+					row[j] += strength * v
+				}
+			}
+			for i := range sites {
+				rows.Sites[i] = append(rows.Sites[i], row[i*d:(i+1)*d]...)
+			}
+		}
+		if err := w.Append(t.Context(), store.Batch{Docs: []store.Doc{{ID: doc}}, Rows: rows}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestSAETrainSites trains a crosscoder and a cross-layer transcoder in one run, which measures them, and measures the saved ones
+// with `loupe sae eval`.
+func TestSAETrainSites(t *testing.T) {
+	if graphtest.IsGo(t) {
+		t.Skip("the dense programs are for XLA")
+	}
+	dir, runs := layeredStore(t), t.TempDir()
+	path := filepath.Join(t.TempDir(), "sae.yaml")
+	text := fmt.Sprintf("kind: sae\nname: layers\nstore: %s\neval_tokens: 1000\nd_sae: 12\nk: 2\ntokens: 64000\nbatch: 128\nlr: 5e-3\n"+
+		"sites: [blocks.0.hook_mlp_out, blocks.1.hook_mlp_out]\n"+
+		"pairs: [{input: blocks.0.hook_resid_mid, target: blocks.0.hook_mlp_out}, {input: blocks.1.hook_resid_mid, target: blocks.1.hook_mlp_out}]\n"+
+		"archs: [topk_crosscoder, topk_clt]\n", dir)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := loupeOn(t, "--json", "sae", "train", path, "--runs", runs)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	var trained training.Report
+	if err := json.Unmarshal([]byte(out), &trained); err != nil || len(trained.SAEs) != 2 {
+		t.Fatalf("%v in %s", err, out)
+	}
+	for _, got := range trained.SAEs {
+		if got.Result.Rows != 1000 || got.Result.FVU > 0.4 || got.Result.L0 > 2 || len(got.Result.Sites) != 2 {
+			t.Errorf("%s: %d rows, FVU %v, L0 %v, %d sites; want 1000, below 0.4, up to 2, and 2", got.Name, got.Result.Rows, got.Result.FVU, got.Result.L0, len(got.Result.Sites))
+		}
+		code, out, errs := loupeOn(t, "sae", "eval", got.Path, dir, "--tokens", "1000", "--identity-rows", "0", "--suite", "core", "--random-seeds", "0")
+		if code != 0 || !strings.Contains(strings.ToLower(out), "fvu") {
+			t.Errorf("eval of %s: exit %d: %s%s", got.Name, code, out, errs)
+		}
 	}
 }
