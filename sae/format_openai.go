@@ -85,7 +85,7 @@ func fromOpenAI(root *torchzip.Dict) (*SAE, error) {
 // without its configuration.
 func (t *foreign) crosscoder() error {
 	if shape := t.shapes["W_enc"]; len(shape) == 3 {
-		return fmt.Errorf("W_enc has shape %v: a crosscoder of %d sites; put its configuration beside it, as NAME_cfg.json for NAME.pt", shape, shape[0])
+		return fmt.Errorf("the file has W_enc of shape %v: a crosscoder of %d sites; put its configuration beside it, as NAME_cfg.json for NAME.pt", shape, shape[0])
 	}
 	return nil
 }

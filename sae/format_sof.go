@@ -23,9 +23,6 @@ const (
 // sofKey is where the metadata of a crosscoder keeps the tool's configuration.
 const sofKey = "crosscoder_config"
 
-// sofNames are the tensors' names.
-var sofNames = []string{"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"}
-
 // readSoF reads a CrossCoder or BatchTopKCrossCoder: a folder with config.json and model.safetensors or ae.pt, or a .pt
 // file. Tensors: encoder.weight [sites, d, F], encoder.bias [F], decoder.weight [sites, F, d], decoder.bias [sites, d],
 // code_normalization_id, and for BatchTopKCrossCoder k and threshold. Without an id the norm is "crosscoder", as in the tool.

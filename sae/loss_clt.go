@@ -54,11 +54,5 @@ func (f forward) selectLayers(scores, pre *Node) (acts, least *Node) {
 		mask := topKMaskGraph(Reshape(scores, shape[0]*cfg.Layers, cfg.DSAE), cfg.K/cfg.Layers)
 		return Where(Reshape(mask, shape...), MaxScalar(pre, 0), ZerosLike(pre)), nil
 	}
-	var parts, low []*Node
-	for l := range cfg.Layers {
-		of := func(n *Node) *Node { return Slice(n, AxisRange(), AxisRange(l*cfg.DSAE, (l+1)*cfg.DSAE)) }
-		a, b := batchSelected(of(scores), of(pre), cfg.batchK()/cfg.Layers)
-		parts, low = append(parts, a), append(low, b)
-	}
-	return Concatenate(parts, 1), Concatenate(low, 0)
+	return batchSelected(scores, pre, cfg.Layers, cfg.batchK()/cfg.Layers)
 }

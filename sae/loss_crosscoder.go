@@ -39,19 +39,15 @@ func siteSquares(cfg Config, dec *Node) *Node {
 // relu(pre) |W_l,i|. A latent has fired on a row where any site has selected it.
 func (f forward) decoupled(pre *Node) lossOutput {
 	in := f.in
+	b, n, fs, d := pre.Shape().Dimensions[0], in.cfg.Layers, in.cfg.DSAE, in.cfg.DIn
 	norms := Transpose(rootGraph(siteSquares(in.cfg, in.w.dec())), 0, 1) // [s, f]
-	d := in.cfg.DIn
-	var parts, least []*Node
-	var any *Node
-	for l := range in.cfg.Layers {
-		scores := Mul(pre, Slice(norms, AxisRange(l, l+1))) // [b, f]
-		acts, low := batchSelected(scores, pre, in.cfg.batchK())
-		parts = append(parts, Einsum("bf,fd->bd", acts, Slice(in.w.dec(), AxisRange(), AxisRange(l*d, (l+1)*d))))
-		least = append(least, low)
-		any = addTo(any, positiveGraph(acts))
-	}
-	out := lossOutput{fired: firedGraph(any), least: Concatenate(least, 0)}
-	out.e = f.finish(Add(Concatenate(parts, 1), ExpandAxes(in.w.bDec(), 0)))
+	every := BroadcastToDims(ExpandAxes(pre, 1), b, n, fs)               // [b, s, f]
+	scores := Mul(every, ExpandAxes(norms, 0))
+	acts, least := batchSelected(Reshape(scores, b, n*fs), Reshape(every, b, n*fs), n, in.cfg.batchK())
+	acts = Reshape(acts, b, n, fs)
+	out := lossOutput{fired: firedGraph(ReduceMax(acts, 1)), least: least}
+	y := Einsum("bsf,fsd->bsd", acts, Reshape(in.w.dec(), fs, n, d))
+	out.e = f.finish(Add(Reshape(y, b, n*d), ExpandAxes(in.w.bDec(), 0)))
 	out.main = squared(in, out.e)
 	if in.dead != nil {
 		out.aux = auxGraph(in, pre, scoresOf(in, pre), StopGradient(out.e))

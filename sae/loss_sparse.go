@@ -2,6 +2,7 @@ package sae
 
 import (
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -24,7 +25,7 @@ func sparseLoss(in lossInput) lossOutput {
 		order = Abs(scores)
 		acts = Where(topKMaskGraph(order, in.cfg.K), pre, ZerosLike(pre))
 	case in.cfg.byBatch():
-		acts, out.least = batchSelected(scores, pre, in.cfg.batchK())
+		acts, out.least = batchSelected(scores, pre, 1, in.cfg.batchK())
 	default:
 		acts = Where(topKMaskGraph(scores, in.cfg.K), MaxScalar(pre, 0), ZerosLike(pre))
 	}
@@ -76,27 +77,30 @@ func addTo(sum, n *Node) *Node {
 	return Add(sum, n)
 }
 
-// batchSelected returns pre [b, f] where the score is among the n largest of the batch and above zero, 0 elsewhere, and
-// the smallest such score, [1], 0 for none.
-func batchSelected(scores, pre *Node, n int) (acts, least *Node) {
-	kept := batchMaskGraph(scores, n)
+// batchSelected returns pre where the score is among the n largest of the batch and above zero, 0 elsewhere, and the smallest
+// such score, 0 for none. Scores and pre are [b, groups*f]; each group is selected from by itself, and least is [groups].
+func batchSelected(scores, pre *Node, groups, n int) (acts, least *Node) {
+	kept := batchMaskGraph(scores, groups, n)
 	inf := Infinity(pre.Graph(), pre.DType(), 1)
-	least = ReduceAllMin(Where(kept, StopGradient(scores), inf))
-	return Where(kept, pre, ZerosLike(pre)), Reshape(Where(Equal(least, inf), ZerosLike(least), least), 1)
+	rows, width := pre.Shape().Dimensions[0], pre.Shape().Dimensions[1]/groups
+	low := Where(kept, StopGradient(scores), inf)
+	least = ReduceMin(Reshape(low, rows, groups, width), 0, 2)
+	return Where(kept, pre, ZerosLike(pre)), Where(Equal(least, inf), ZerosLike(least), least)
 }
 
-// batchMaskGraph tells which scores [b, f] are among the n largest of the whole batch and above zero. Equal scores at
-// the limit are all kept. The n-th largest is found by its bits, from the highest: positive floats are ordered as their
-// bits are, so that 31 counting passes do what a sort of b*f numbers would.
-func batchMaskGraph(scores *Node, n int) *Node {
+// batchMaskGraph tells which scores [b, groups*f] are among the n largest of their group of the whole batch and above zero.
+// Equal scores at the limit are all kept. The n-th largest is found by its bits, from the highest: positive floats are ordered
+// as their bits are, so that 31 counting passes do what a sort of all numbers would.
+func batchMaskGraph(scores *Node, groups, n int) *Node {
 	s := StopGradient(MaxScalar(scores, 0))
-	bits := Bitcast(s, dtypes.Int32)
-	limit := Const(s.Graph(), int32(0))
+	shape := s.Shape().Dimensions
+	bits := Reshape(Bitcast(s, dtypes.Int32), shape[0], groups, shape[1]/groups)
+	limit := Zeros(s.Graph(), shapes.Make(dtypes.Int32, 1, groups, 1))
 	want := Const(s.Graph(), int32(n))
 	for bit := 30; bit >= 0; bit-- {
 		try := Add(limit, Const(s.Graph(), int32(1)<<bit))
-		count := ReduceAllSum(ConvertDType(GreaterOrEqual(bits, try), dtypes.Int32))
+		count := ReduceAndKeep(ConvertDType(GreaterOrEqual(bits, try), dtypes.Int32), ReduceSum, 0, 2) // [1, groups, 1]
 		limit = Where(GreaterOrEqual(count, want), try, limit)
 	}
-	return And(GreaterOrEqual(bits, limit), GreaterThan(s, ZerosLike(s)))
+	return And(Reshape(GreaterOrEqual(bits, limit), shape...), GreaterThan(s, ZerosLike(s)))
 }
