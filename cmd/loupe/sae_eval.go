@@ -29,6 +29,7 @@ type saeEval struct {
 	identity int64
 	model    string
 	out      string
+	data     saeEvalData
 }
 
 func newSAEEvalCmd(a *app) *cobra.Command {
@@ -66,6 +67,12 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 	f.IntVar(&e.config.Texts, "texts", e.config.Texts, "sequences of the store that are run through the model")
 	f.Int64Var(&e.identity, "identity-rows", 2000, "rows of the test whether an SAE belongs to the store; 0: no test")
 	f.StringVar(&e.out, "out", "", "file for the whole result (default: eval.json in each SAE's folder)")
+	f.IntVar(&e.config.ProbePairs, "probe-pairs", e.config.ProbePairs, "training pairs of sentences of each generated concept")
+	f.IntVar(&e.config.RavelPairs, "ravel-pairs", e.config.RavelPairs, "ravel: interchanges of an attribute, half of them for training")
+	f.IntVar(&e.config.MetaSteps, "meta-steps", e.config.MetaSteps, "meta: training steps of a meta-SAE")
+	f.IntVar(&e.config.InterpLatents, "interp-latents", e.config.InterpLatents, "autointerp: latents of each SAE")
+	f.IntVar(&e.config.InterpTexts, "interp-texts", e.config.InterpTexts, "autointerp: sequences of the store")
+	e.data.add(cmd)
 	return cmd
 }
 
@@ -92,7 +99,7 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 	if err := e.config.Validate(); err != nil {
 		return usageError{err}
 	}
-	places, err := expandSAEs(ctx, refs)
+	places, err := expandSAEs(refs)
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,7 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 	if err != nil {
 		return err
 	}
-	dicts, err := e.open(b, places)
+	dicts, err := e.open(ctx, b, places)
 	defer func() {
 		for _, d := range dicts {
 			d.Close()
@@ -122,6 +129,9 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 		if bench.Subject != nil {
 			defer func() { err = errors.Join(err, bench.Subject.Close()) }()
 		}
+	}
+	if err := e.data.load(ctx, a, b, bench, suites, len(dicts)); err != nil {
+		return err
 	}
 	var ids []evaluate.Identity
 	for _, d := range dicts {
@@ -162,9 +172,9 @@ func (e saeEval) subject(ctx context.Context, a *app, b compute.Backend, st *sto
 }
 
 // open reads the SAEs.
-func (e saeEval) open(b compute.Backend, places []saePlace) (dicts []*evaluate.Dictionary, err error) {
+func (e saeEval) open(ctx context.Context, b compute.Backend, places []saePlace) (dicts []*evaluate.Dictionary, err error) {
 	for _, p := range places {
-		c, format, err := sae.ReadCoder(p.path)
+		c, format, err := readCoder(ctx, p.ref)
 		if err != nil {
 			return dicts, err
 		}
@@ -210,12 +220,12 @@ func (e saeEval) write(r *evaluate.Report, places []saePlace) error {
 type saePlace struct {
 	name   string // as it was named
 	method string // its seeds share it
-	path   string
+	ref    string
 	result string // file for its result; "" where none is to be written
 }
 
 // expandSAEs turns references into SAEs: paths, patterns, run folders, the hub's names, and NAME=any of these.
-func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
+func expandSAEs(refs []string) ([]saePlace, error) {
 	var out []saePlace
 	for _, ref := range refs {
 		method, rest, named := strings.Cut(ref, "=")
@@ -223,11 +233,7 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 			method, rest = "", ref
 		}
 		if isRemote(rest) {
-			path, err := resolveSAE(ctx, rest)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, newPlace(rest, method, path, ""))
+			out = append(out, newPlace(rest, method, ""))
 			continue
 		}
 		matches, err := filepath.Glob(rest)
@@ -250,7 +256,7 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 				if info, err := os.Stat(path); err == nil && info.IsDir() {
 					result = filepath.Join(path, "eval.json")
 				}
-				out = append(out, newPlace(path, method, path, result))
+				out = append(out, newPlace(path, method, result))
 			}
 		}
 		if len(out) == before {
@@ -260,11 +266,11 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 	return out, nil
 }
 
-func newPlace(name, method, path, result string) saePlace {
+func newPlace(ref, method, result string) saePlace {
 	if method == "" {
-		method = name
+		method = ref
 	}
-	return saePlace{name: name, method: method, path: path, result: result}
+	return saePlace{name: ref, method: method, ref: ref, result: result}
 }
 
 // saesBelow lists the SAEs that a path stands for: itself, or those of a run folder.
