@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -18,8 +19,12 @@ type LinearProbe struct {
 func (l LinearProbe) Scores(x *Sparse) []float64 {
 	out := make([]float64, x.Rows())
 	for r := range out {
-		out[r] = l.Intercept
 		index, value := x.Row(r)
+		if len(value) == x.Cols { // every column, in order
+			out[r] = l.Intercept + floats.Dot(l.Coef, value)
+			continue
+		}
+		out[r] = l.Intercept
 		for j, c := range index {
 			out[r] += l.Coef[c] * value[j]
 		}
@@ -132,11 +137,15 @@ func (p *logisticProblem) hessian(v []float64) []float64 {
 	out[f] = 0
 	for r, m := range (LinearProbe{v[:f], v[f]}).Scores(p.x) {
 		m *= p.slope[r]
+		out[f] += m
 		index, value := p.x.Row(r)
+		if len(value) == f {
+			floats.AddScaled(out[:f], m, value)
+			continue
+		}
 		for j, c := range index {
 			out[c] += m * value[j]
 		}
-		out[f] += m
 	}
 	return out
 }

@@ -262,3 +262,20 @@ func TestLlamaScope(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLlamaScope: any hyperparams.json beside good weights gives an SAE that validates, or an error.
+func FuzzLlamaScope(f *testing.F) {
+	f.Add([]byte(`{"d_model": 8, "d_sae": 32, "jump_relu_threshold": 1, "dataset_average_activation_norm": {"in": 2}}`))
+	f.Add([]byte(`{"d_model": 1e99, "d_sae": -1, "jump_relu_threshold": null}`))
+	f.Fuzz(func(t *testing.T, config []byte) {
+		dir := t.TempDir()
+		s := &SAE{DIn: 2, DSAE: 3, WEnc: make([]float32, 6), WDec: make([]float32, 6), BEnc: make([]float32, 3), BDec: make([]float32, 2)}
+		llamaScopeFolder(t, dir, s, 1, 1)
+		if err := os.WriteFile(filepath.Join(dir, llamaScopeConfig), config, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readLlamaScope(dir); err == nil && got.Validate() != nil {
+			t.Errorf("%s gives an SAE that is not one: %v", config, got.Validate())
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -41,7 +42,7 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 			"random directions of equal L0 and as many principal components (for transcoders, the linear map of that rank).\n\n" +
 			"Several may be given. NAME=PATTERN makes one method of all that match, its seeds, whose values are joined to a mean with an\n" +
 			"interval; methods are ranked, and what lies within the noise is a tie. A run folder stands for the SAEs in its weights\n" +
-			"folder. The site is the one that an SAE names, unless --site says otherwise. The result is printed and written to\n" +
+			"folder, where names that differ in the seed alone make one method. The site is the one that an SAE names, unless --site says otherwise. The result is printed and written to\n" +
 			"eval.json in each SAE's folder, or to --out.\n\n" + saeRef + "\n\n" + suiteHelp(),
 		Example: "  loupe sae eval runs/minilm-l4-1a2b3c4d stores/minilm\n" +
 			"  loupe sae eval topk='runs/topk-*' jumprelu='runs/jumprelu-*' stores/minilm --split held-out --suite all",
@@ -62,6 +63,9 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 	f.StringVar(&e.config.Select.Split, "split", "", "split of the documents to measure on (default: all)")
 	f.Int64Var(&e.config.Rows, "tokens", e.config.Rows, "rows to measure on, at most")
 	f.BoolVar(&e.special, "special", false, "include the rows of special tokens")
+	f.Int32Var(&e.config.Select.FromPos, "from-pos", 0, "leave out, and do not splice, earlier positions of a sequence")
+	f.Int32SliceVar(&e.config.Select.ExcludePositions, "exclude-positions", nil, "leave out, and do not splice, these positions")
+	f.Int32SliceVar(&e.config.Select.ExcludeTokens, "exclude-tokens", nil, "leave out, and do not splice, these token ids")
 	f.IntVar(&e.config.RandomSeeds, "random-seeds", e.config.RandomSeeds, "seeds of the random control; 0: none")
 	f.StringVar(&e.model, "model", "", "model that made the store, for the suites that run it (default: the one that the store names, if it is on this machine)")
 	f.IntVar(&e.config.Texts, "texts", e.config.Texts, "sequences of the store that are run through the model")
@@ -135,7 +139,7 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 	}
 	var ids []evaluate.Identity
 	for _, d := range dicts {
-		if e.identity > 0 && d.SAE != nil {
+		if e.identity > 0 && d.SAE != nil && d.Sequence == 0 {
 			id, err := evaluate.Identify(ctx, b, d, st, e.identity)
 			if err != nil {
 				return err
@@ -256,7 +260,11 @@ func expandSAEs(refs []string) ([]saePlace, error) {
 				if info, err := os.Stat(path); err == nil && info.IsDir() {
 					result = filepath.Join(path, "eval.json")
 				}
-				out = append(out, newPlace(path, method, result))
+				own := method
+				if own == "" && len(inside) > 1 {
+					own = filepath.Join(filepath.Dir(path), seedOf.ReplaceAllString(filepath.Base(path), "-"))
+				}
+				out = append(out, newPlace(path, own, result))
 			}
 		}
 		if len(out) == before {
@@ -265,6 +273,9 @@ func expandSAEs(refs []string) ([]saePlace, error) {
 	}
 	return out, nil
 }
+
+// seedOf is the seed in the names that training gives to the SAEs of one run.
+var seedOf = regexp.MustCompile(`-s\d+-`)
 
 func newPlace(ref, method, result string) saePlace {
 	if method == "" {

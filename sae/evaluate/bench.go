@@ -94,6 +94,7 @@ type Suite struct {
 	About string
 	Off   string // why it is left out unless it is named; "" for the others
 	Model bool   // it runs the model that made the store
+	Rows  bool   // it reads rows one by one, so that temporal SAEs are left out
 	run   func(*Bench, context.Context, []*Dictionary) (*Outcome, error)
 }
 
@@ -102,15 +103,15 @@ func Suites() []Suite {
 	return []Suite{
 		{Name: "core", About: "reconstruction, sparsity, dead latents", run: (*Bench).Core},
 		{Name: "geometry", About: "cosines of decoder rows and encoder columns", run: (*Bench).Geometry},
-		{Name: "splice", About: "the model with the dictionary in it: loss, or pooled embeddings", Model: true, run: (*Bench).Splice},
-		{Name: "probing", About: "how well few latents tell concepts", Model: true, run: (*Bench).Probing},
-		{Name: "absorption", About: "whether a first letter's latents leave words to others", Model: true, run: (*Bench).Absorption},
-		{Name: "ravel", About: "whether latents hold attributes of entities apart", Model: true, run: (*Bench).Ravel},
-		{Name: "unlearning", About: "how far clamped latents make the model forget, and only that", Model: true, run: (*Bench).Unlearning},
-		{Name: "autointerp", About: "how well descriptions of latents tell their texts, by a local judge", Model: true, run: (*Bench).Autointerp},
+		{Name: "splice", About: "the model with the dictionary in it: loss, or pooled embeddings", Model: true, Rows: true, run: (*Bench).Splice},
+		{Name: "probing", About: "how well few latents tell concepts", Model: true, Rows: true, run: (*Bench).Probing},
+		{Name: "absorption", About: "whether a first letter's latents leave words to others", Model: true, Rows: true, run: (*Bench).Absorption},
+		{Name: "ravel", About: "whether latents hold attributes of entities apart", Model: true, Rows: true, run: (*Bench).Ravel},
+		{Name: "unlearning", About: "how far clamped latents make the model forget, and only that", Model: true, Rows: true, run: (*Bench).Unlearning},
+		{Name: "autointerp", About: "how well descriptions of latents tell their texts, by a local judge", Model: true, Rows: true, run: (*Bench).Autointerp},
 		{Name: "meta", About: "how much of the decoder few meta-latents explain", run: (*Bench).Meta},
-		{Name: "scr", About: "spurious correlation removal", Off: sae.AblationScoresOff, Model: true, run: (*Bench).SCR},
-		{Name: "tpp", About: "targeted probe perturbation", Off: sae.AblationScoresOff, Model: true, run: (*Bench).TPP},
+		{Name: "scr", About: "spurious correlation removal", Off: sae.AblationScoresOff, Model: true, Rows: true, run: (*Bench).SCR},
+		{Name: "tpp", About: "targeted probe perturbation", Off: sae.AblationScoresOff, Model: true, Rows: true, run: (*Bench).TPP},
 	}
 }
 
@@ -196,7 +197,17 @@ func (b *Bench) Measure(ctx context.Context, dicts []*Dictionary, names []string
 				out.On, out.Scores = core.On, append(core.Scores, out.Scores...)
 			}
 		} else {
-			out, err = s.run(b, ctx, all)
+			fit, others := all, []*Dictionary(nil)
+			if s.Rows {
+				fit, others = rowByRow(all)
+			}
+			if len(fit) == 0 {
+				err = fmt.Errorf("%w: all SAEs read whole sequences", errLeftOut)
+			} else if out, err = s.run(b, ctx, fit); err == nil {
+				for _, d := range others {
+					out.leaveOut(d, "it reads whole sequences")
+				}
+			}
 		}
 		if errors.Is(err, errLeftOut) {
 			r.Outcomes = append(r.Outcomes, &Outcome{Suite: s.Name, Notes: []string{err.Error()}})
@@ -211,6 +222,18 @@ func (b *Bench) Measure(ctx context.Context, dicts []*Dictionary, names []string
 		r.Outcomes = append(r.Outcomes, out)
 	}
 	return r, nil
+}
+
+// rowByRow splits dictionaries into those that read rows one by one and the others.
+func rowByRow(dicts []*Dictionary) (rows, sequences []*Dictionary) {
+	for _, d := range dicts {
+		if d.Sequence == 0 {
+			rows = append(rows, d)
+		} else {
+			sequences = append(sequences, d)
+		}
+	}
+	return rows, sequences
 }
 
 // checkNames refuses dictionaries that could not be told apart or that name no site.

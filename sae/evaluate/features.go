@@ -78,12 +78,10 @@ type featureScan struct {
 }
 
 func (s *featureScan) selectRows(ctx context.Context) (err error) {
-	sel := s.bench.Select
-	if s.counted, err = s.bench.Store.Select(ctx, sel); err != nil {
+	if s.counted, err = s.bench.Store.Select(ctx, s.bench.Select); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
-	sel.ExcludeSpecial = false
-	if s.shown, err = s.bench.Store.Select(ctx, sel); err != nil {
+	if s.shown, err = s.bench.Store.Select(ctx, s.bench.documents()); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
 	if s.counted.Len() == 0 {

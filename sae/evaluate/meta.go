@@ -26,6 +26,9 @@ func (b *Bench) Meta(ctx context.Context, dicts []*Dictionary) (*Outcome, error)
 		case d.Control != "":
 			o.leaveOut(d, "its directions are orthogonal by construction")
 			continue
+		case d.Decoder == nil:
+			o.leaveOut(d, "it has a decoder for each pair of layers")
+			continue
 		case d.Latents < 16:
 			o.leaveOut(d, "it has fewer than 16 latents")
 			continue

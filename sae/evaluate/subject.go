@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"loupe/internal/gguf"
 	"loupe/internal/hub"
 	"loupe/probe/model"
 	"loupe/probe/store"
@@ -41,7 +38,7 @@ func OpenSubject(ctx context.Context, b compute.Backend, ref string, offline boo
 		return nil, fmt.Errorf("evaluate: model %s: %w", ref, err)
 	}
 	s := &Subject{Engine: model.NewEngine(b, log), Special: true, Length: subjectLength}
-	if s.Tokenizer, err = loadTokenizer(path); err != nil {
+	if s.Tokenizer, err = token.Load(path); err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	if s.Model, err = model.Load(ctx, b, path, model.Options{}); err != nil {
@@ -54,19 +51,6 @@ func OpenSubject(ctx context.Context, b compute.Backend, ref string, offline boo
 		s.follow(st.Manifest())
 	}
 	return s, nil
-}
-
-// loadTokenizer reads the tokenizer of the model at path: of its folder, or of the metadata of its GGUF file.
-func loadTokenizer(path string) (*token.Tokenizer, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
-		return token.Load(path)
-	}
-	file, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return token.FromGGUF(file)
 }
 
 // follow takes over what the store's capture did with special tokens; an imported store does not say.
