@@ -181,11 +181,20 @@ func (b *Bench) probeTasks(ctx context.Context) ([]probeTask, string, error) {
 	return out, fmt.Sprintf("%d %s; intervals over tasks", len(out), what), nil
 }
 
-// textRows runs texts through the model and returns what the sites hold, with the text of each row.
+// textRows runs texts through the model and returns what the sites hold, with the text of each row; -1 for special tokens and
+// for what the bench's selection leaves out by position or token.
 func (b *Bench) textRows(ctx context.Context, sites siteKey, texts []string) ([]float32, []int, error) {
 	a, err := b.Subject.joint(ctx, sites, texts)
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.X, a.Groups(), nil
+	groups := a.Groups()
+	for i := range a.Texts() {
+		for r := a.Start[i]; r < a.Start[i+1]; r++ {
+			if !b.Select.Takes(int32(r-a.Start[i]), a.Token[r], a.Special[r]) {
+				groups[r] = -1
+			}
+		}
+	}
+	return a.X, groups, nil
 }
