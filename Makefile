@@ -48,7 +48,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-cuda race lint bench demo fuzz clean
+.PHONY: help setup build test test-cuda race lint bench demo fuzz peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,14 @@ bench: setup ## short benchmarks of all kinds, as JSON lines
 
 demo: setup ## the end-to-end run on MiniLM
 	$(BIN) $(DEMO) $(DEMO_FLAGS)
+
+# A virtual environment in the cache folder; it appears whole or not at all, and is made anew when the list changes.
+PEERS := $(or $(LOUPE_HOME),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loupe)/peers
+peers: ## install the Python tools that the tests of exchange compare with (docs/peers.txt)
+	@if cmp -s docs/peers.txt '$(PEERS)/peers.txt'; then echo "peers: $(PEERS) is there"; else \
+	  rm -rf '$(PEERS)' && python3 -m venv '$(PEERS)' && \
+	  '$(PEERS)/bin/python3' -m pip install --quiet --no-input --disable-pip-version-check -r docs/peers.txt && \
+	  cp docs/peers.txt '$(PEERS)/peers.txt' && echo "peers: installed in $(PEERS)"; fi
 
 clean: ## remove what was built (not the cache folder, not runs/)
 	rm -rf bin .make

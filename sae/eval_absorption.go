@@ -132,10 +132,11 @@ func Absorption(acts *Sparse, align Alignment, p []float64, main []int32, cfg Ab
 }
 
 // MainLatents finds the latents that stand for a concept: sparse probes of k = 1, 2, ... latents, in the order of their
-// mean differences, as long as one more raises F1 on the test rows by more than SplitGain. It also returns the F1 of
-// the last one.
-func MainLatents(ctx context.Context, x *Sparse, positive []bool, cfg AbsorptionConfig) (main []int32, f1 float64, err error) {
+// mean differences, as long as one more raises F1 on the test rows by more than SplitGain. The first trainShare of the rows
+// train. It also returns the F1 of the last one.
+func MainLatents(ctx context.Context, x *Sparse, positive []bool, trainShare float64, cfg AbsorptionConfig) (main []int32, f1 float64, err error) {
 	probe := DefaultProbeConfig()
+	probe.TrainShare = trainShare
 	for k := 1; k <= min(cfg.MaxMain, x.Cols); k++ {
 		probe.K = []int{k}
 		r, err := SparseProbe(ctx, x, positive, probe)

@@ -36,10 +36,10 @@ func MeanAbsorption(ctx context.Context, concepts []ConceptAbsorption, cfg Absor
 		return s, fmt.Errorf("sae: absorption: none of %d concepts has a probe of F1 %v and %d texts: %w; take a larger model or more texts", len(concepts), cfg.MinProbeF1, cfg.MinTexts, stats.ErrTooFew)
 	}
 	var err error
-	if s.Fraction, err = meanInterval(ctx, fraction, boot); err != nil {
+	if s.Fraction, err = MeanInterval(ctx, fraction, boot); err != nil {
 		return s, fmt.Errorf("sae: absorption: %w", err)
 	}
-	if s.Full, err = meanInterval(ctx, full, boot); err != nil {
+	if s.Full, err = MeanInterval(ctx, full, boot); err != nil {
 		return s, fmt.Errorf("sae: absorption: %w", err)
 	}
 	return s, nil

@@ -130,7 +130,7 @@ func TestMainLatents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		main, f1, err := MainLatents(t.Context(), x, y, DefaultAbsorptionConfig())
+		main, f1, err := MainLatents(t.Context(), x, y, 0.7, DefaultAbsorptionConfig())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func CompareEmbeddings(ctx context.Context, before, after []float32, d, k int, b
 	}
 	r := EmbeddingReport{Texts: len(t.Cosine), K: k}
 	for into, values := range map[*stats.Interval][]float64{&r.Cosine: t.Cosine, &r.Drift: t.Drift, &r.Neighbours: t.Neighbours} {
-		if *into, err = meanInterval(ctx, values, boot); err != nil {
+		if *into, err = MeanInterval(ctx, values, boot); err != nil {
 			return EmbeddingReport{}, fmt.Errorf("sae: embeddings: %w", err)
 		}
 	}

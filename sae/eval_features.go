@@ -44,6 +44,8 @@ type FeatureRows struct {
 	Doc   []int64
 	Pos   []int32
 	Token []int32
+	// Skip marks rows that do not count, such as special tokens: they are shown around examples only. Nil: none.
+	Skip []bool
 	// Concept holds, for each concept of the table, whether a row has it.
 	Concept [][]bool
 }
@@ -55,7 +57,8 @@ type Features struct {
 	f        int
 	concepts []string
 
-	rows     int64
+	rows     int64 // all
+	counted  int64 // those that are not skipped
 	tokens   []int32
 	docs     []docStart
 	active   []int64
@@ -83,11 +86,10 @@ func NewFeatures(cfg FeatureConfig, f int, concepts []string) (*Features, error)
 	return t, nil
 }
 
-// Add takes in rows and their latents. Documents must come one after the other; rows that are not to count (special tokens)
-// come with empty latents.
+// Add takes in rows and their latents. Documents must come one after the other.
 func (t *Features) Add(rows FeatureRows, lat Latents) error {
 	n := lat.Rows()
-	if len(rows.Doc) != n || len(rows.Pos) != n || len(rows.Token) != n || len(rows.Concept) != len(t.concepts) {
+	if len(rows.Doc) != n || len(rows.Pos) != n || len(rows.Token) != n || rows.Skip != nil && len(rows.Skip) != n || len(rows.Concept) != len(t.concepts) {
 		return fmt.Errorf("sae: features: %d documents, %d positions, %d tokens, %d concepts for %d rows of latents and %d concepts", len(rows.Doc), len(rows.Pos), len(rows.Token), len(rows.Concept), n, len(t.concepts))
 	}
 	for c, has := range rows.Concept {
@@ -100,11 +102,14 @@ func (t *Features) Add(rows FeatureRows, lat Latents) error {
 			t.docs = append(t.docs, docStart{rows.Doc[r], t.rows, rows.Pos[r]})
 		}
 		t.tokens = append(t.tokens, rows.Token[r])
-		index, value := lat.Row(r)
-		if err := t.addRow(index, value); err != nil {
-			return err
+		if rows.Skip == nil || !rows.Skip[r] {
+			index, value := lat.Row(r)
+			if err := t.addRow(index, value); err != nil {
+				return err
+			}
+			t.sample.offer(t.rows, t.counted, index, value, func(c int) bool { return rows.Concept[c][r] }, len(t.concepts))
+			t.counted++
 		}
-		t.sample.offer(t.rows, index, value, func(c int) bool { return rows.Concept[c][r] }, len(t.concepts))
 		t.rows++
 	}
 	return nil
@@ -169,15 +174,15 @@ func (t *Features) Examples(latent int) []Example {
 func (t *Features) Density() []float64 {
 	out := make([]float64, t.f)
 	for i, n := range t.active {
-		out[i] = float64(n) / float64(t.rows)
+		out[i] = float64(n) / float64(t.counted)
 	}
 	return out
 }
 
 // check refuses a table without rows or with a context that ended.
 func (t *Features) check(ctx context.Context) error {
-	if t.rows == 0 {
-		return errors.New("sae: features: no rows were added; capture activations first")
+	if t.counted == 0 {
+		return errors.New("sae: features: no rows that count were added; capture activations first")
 	}
 	return ctx.Err()
 }

@@ -17,7 +17,8 @@ type rowSample struct {
 }
 
 type sampledRow struct {
-	row      int64
+	row      int64 // among all rows
+	number   int64 // among those that count
 	index    []int32
 	value    []float32
 	concepts []bool
@@ -25,19 +26,19 @@ type sampledRow struct {
 
 func newRowSample(limit int) rowSample { return rowSample{limit: limit, stride: 1} }
 
-// offer takes in a row if it is one of the stride.
-func (s *rowSample) offer(row int64, index []int32, value []float32, has func(concept int) bool, concepts int) {
-	if row%s.stride != 0 {
+// offer takes in a row, the number-th of those that count, if it is one of the stride.
+func (s *rowSample) offer(row, number int64, index []int32, value []float32, has func(concept int) bool, concepts int) {
+	if number%s.stride != 0 {
 		return
 	}
 	if len(s.rows) == s.limit {
 		s.stride *= 2
-		s.rows = slices.DeleteFunc(s.rows, func(r sampledRow) bool { return r.row%s.stride != 0 })
-		if row%s.stride != 0 {
+		s.rows = slices.DeleteFunc(s.rows, func(r sampledRow) bool { return r.number%s.stride != 0 })
+		if number%s.stride != 0 {
 			return
 		}
 	}
-	kept := sampledRow{row: row}
+	kept := sampledRow{row: row, number: number}
 	for j, l := range index {
 		if value[j] != 0 {
 			kept.index, kept.value = append(kept.index, l), append(kept.value, value[j])

@@ -65,7 +65,7 @@ func (t *Features) Table(ctx context.Context, src FeatureSources) (arrowio.Table
 		return arrowio.Table{}, err
 	}
 	t.addConcepts(&out, lists)
-	out.Meta = map[string]string{"rows": strconv.FormatInt(t.rows, 10), "sample_rows": strconv.Itoa(len(t.sample.rows))}
+	out.Meta = map[string]string{"rows": strconv.FormatInt(t.counted, 10), "sample_rows": strconv.Itoa(len(t.sample.rows))}
 	return out, nil
 }
 

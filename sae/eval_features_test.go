@@ -173,7 +173,7 @@ func TestFeaturesInAnyBatches(t *testing.T) {
 func TestRowSampleIsEven(t *testing.T) {
 	s := newRowSample(10)
 	for r := range int64(1000) {
-		s.offer(r, nil, nil, nil, 0)
+		s.offer(r, r, nil, nil, nil, 0)
 		if len(s.rows) > 10 {
 			t.Fatalf("%d rows after %d", len(s.rows), r)
 		}
@@ -207,5 +207,27 @@ func TestFeaturesRefuse(t *testing.T) {
 	bad.Neighbours = 3
 	if _, err := NewFeatures(bad, 3, nil); err == nil {
 		t.Error("three neighbours among three latents")
+	}
+}
+
+// TestFeaturesSkip: a row that does not count is shown around an example but gives neither activation nor density.
+func TestFeaturesSkip(t *testing.T) {
+	ft, err := NewFeatures(featureConfig(), 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := FeatureRows{Doc: []int64{1, 1, 1}, Pos: []int32{0, 1, 2}, Token: []int32{9, 5, 6}, Skip: []bool{true, false, false}}
+	if err := ft.Add(rows, Latents{K: 1, Index: []int32{0, 0, 1}, Value: []float32{100, 2, 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ft.Density(); !slices.Equal(got, []float64{0.5, 0.5}) {
+		t.Errorf("density %v", got)
+	}
+	if got := ft.Examples(0); len(got) != 1 || got[0].Value != 2 || !slices.Equal(got[0].Tokens, []int32{9, 5, 6}) || got[0].At != 1 {
+		t.Errorf("examples %+v", got)
+	}
+	rows.Skip = rows.Skip[:1]
+	if err := ft.Add(rows, Latents{K: 1, Index: []int32{0, 0, 1}, Value: []float32{1, 2, 3}}); err == nil {
+		t.Error("one mark for three rows")
 	}
 }

@@ -54,23 +54,38 @@ const LikelihoodPrompt = "The following text is about %s.\n"
 // of a text, as a detector of active texts (detection after Paulo et al., arXiv:2410.13928, with an encoder in the judge's
 // place). It needs two latents or more, for the control.
 func ScoreByEmbedding(ctx context.Context, e Embedder, latents []Described, boot stats.BootstrapConfig) (InterpReport, error) {
+	embed := func(texts []string) (rows []float64, width int, err error) {
+		x, width, err := e.Embed(ctx, texts)
+		if err == nil && (width < 1 || len(x) != len(texts)*width) {
+			err = fmt.Errorf("%d embedding values of width %d for %d texts", len(x), width, len(texts))
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		rows, _ = unitRows(x, width)
+		return rows, width, nil
+	}
 	descriptions := make([]string, len(latents))
 	for i, d := range latents {
+		if err := d.check(); err != nil {
+			return InterpReport{}, err
+		}
 		descriptions[i] = d.Description
 	}
+	described, width, err := embed(descriptions)
+	if err != nil {
+		return InterpReport{}, fmt.Errorf("sae: autointerp: descriptions: %w", err)
+	}
 	return scoreDescriptions(ctx, latents, boot, func(d Described) (func(description int, text int) (float64, error), error) {
-		n := len(descriptions)
-		all := append(append(append([]string{}, descriptions...), d.Active...), d.Inactive...)
-		x, width, err := e.Embed(ctx, all)
+		texts, w, err := embed(append(append([]string{}, d.Active...), d.Inactive...))
 		if err != nil {
 			return nil, err
 		}
-		if width < 1 || len(x) != len(all)*width {
-			return nil, fmt.Errorf("%d embedding values of width %d for %d texts", len(x), width, len(all))
+		if w != width {
+			return nil, fmt.Errorf("embeddings of width %d after some of width %d", w, width)
 		}
-		rows, _ := unitRows(x, width)
 		return func(description, text int) (float64, error) {
-			return inner(rows[description*width:(description+1)*width], rows[(n+text)*width:(n+text+1)*width]), nil
+			return inner(described[description*width:(description+1)*width], texts[text*width:(text+1)*width]), nil
 		}, nil
 	})
 }
@@ -139,7 +154,7 @@ func scoreDescriptions(ctx context.Context, latents []Described, boot stats.Boot
 		values []float64
 	}{{&r.AUC, own}, {&r.Control, control}, {&r.Gain, gain}} {
 		var err error
-		if *v.into, err = meanInterval(ctx, v.values, boot); err != nil {
+		if *v.into, err = MeanInterval(ctx, v.values, boot); err != nil {
 			return InterpReport{}, fmt.Errorf("sae: autointerp: %w", err)
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"loupe/internal/stats"
 )
 
-// meanInterval is the mean over examples with its bootstrap interval, which has no width where all values are equal.
-func meanInterval(ctx context.Context, values []float64, boot stats.BootstrapConfig) (stats.Interval, error) {
+// MeanInterval is the mean over examples with its bootstrap interval, which has no width where all values are equal; BCa falls
+// back on percentiles where all that varies is rounding.
+func MeanInterval(ctx context.Context, values []float64, boot stats.BootstrapConfig) (stats.Interval, error) {
 	if len(values) > 0 && slices.Min(values) == slices.Max(values) {
 		return stats.Interval{Value: values[0], Low: values[0], High: values[0], Level: boot.Level, N: len(values)}, nil
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
 )
 
 // LinearProbe is a linear classifier: positive where x . Coef + Intercept > 0.
@@ -16,8 +19,12 @@ type LinearProbe struct {
 func (l LinearProbe) Scores(x *Sparse) []float64 {
 	out := make([]float64, x.Rows())
 	for r := range out {
-		out[r] = l.Intercept
 		index, value := x.Row(r)
+		if len(value) == x.Cols { // every column, in order
+			out[r] = l.Intercept + floats.Dot(l.Coef, value)
+			continue
+		}
+		out[r] = l.Intercept
 		for j, c := range index {
 			out[r] += l.Coef[c] * value[j]
 		}
@@ -31,7 +38,8 @@ func (l LinearProbe) Scores(x *Sparse) []float64 {
 //
 // (scikit-learn's LogisticRegression; the intercept b is not penalised) to its exact optimum by Newton's method, whose
 // steps are solved by preconditioned conjugate gradients: one product with x costs its stored entries, so that all of a
-// large dictionary's latents can be fitted. Both classes must be there.
+// large dictionary's latents can be fitted. Where x is dense the preconditioner is a factorised Hessian. Both classes must be
+// there.
 func FitLogistic(ctx context.Context, x *Sparse, positive []bool, c float64) (LinearProbe, error) {
 	if x.Rows() != len(positive) || !(c > 0) {
 		return LinearProbe{}, fmt.Errorf("sae: logistic regression: %d rows, %d labels, C = %v; labels must fit the rows and C be positive", x.Rows(), len(positive), c)
@@ -77,8 +85,9 @@ type logisticProblem struct {
 	x        *Sparse
 	positive []bool
 	c        float64
-	slope    []float64 // second derivative of each row's loss, times c
-	diag     []float64 // of the Hessian
+	slope    []float64     // second derivative of each row's loss, times c
+	diag     []float64     // of the Hessian
+	factor   *mat.Cholesky // of a Hessian of other slopes, or nil; see dense
 }
 
 func (p *logisticProblem) value(theta []float64) float64 {
@@ -128,45 +137,67 @@ func (p *logisticProblem) hessian(v []float64) []float64 {
 	out[f] = 0
 	for r, m := range (LinearProbe{v[:f], v[f]}).Scores(p.x) {
 		m *= p.slope[r]
+		out[f] += m
 		index, value := p.x.Row(r)
+		if len(value) == f {
+			floats.AddScaled(out[:f], m, value)
+			continue
+		}
 		for j, c := range index {
 			out[c] += m * value[j]
 		}
-		out[f] += m
 	}
 	return out
 }
 
 // solve returns about -H^-1 grad, the more exactly the smaller the gradient.
 func (p *logisticProblem) solve(grad []float64) []float64 {
+	dense := p.dense()
+	if dense && p.factor == nil {
+		p.factorise()
+	}
+	step, ok := p.conjugate(grad, dense && p.factor != nil)
+	if !ok {
+		p.factorise()
+		step, _ = p.conjugate(grad, false)
+	}
+	return step
+}
+
+// conjugate is solve by preconditioned conjugate gradients; with limited it gives up after denseSteps of them.
+func (p *logisticProblem) conjugate(grad []float64, limited bool) (step []float64, ok bool) {
 	n := len(grad)
-	step, rest, z := make([]float64, n), make([]float64, n), make([]float64, n)
+	step = make([]float64, n)
+	rest, z := make([]float64, n), make([]float64, n)
 	for i, g := range grad {
 		rest[i] = -g
-		z[i] = rest[i] / p.diag[i]
 	}
+	p.precondition(z, rest)
 	dir := append([]float64{}, z...)
 	old := inner(rest, z)
 	norm := math.Sqrt(old)
 	stop := norm * min(0.1, norm) * 1e-2
-	for range 10 * n {
+	for i := range 10 * n {
 		if math.Sqrt(old) <= stop || old == 0 {
 			break
+		}
+		if limited && i == denseSteps {
+			return nil, false
 		}
 		h := p.hessian(dir)
 		a := old / inner(dir, h)
 		for i := range step {
 			step[i] += a * dir[i]
 			rest[i] -= a * h[i]
-			z[i] = rest[i] / p.diag[i]
 		}
+		p.precondition(z, rest)
 		now := inner(rest, z)
 		for i := range dir {
 			dir[i] = z[i] + now/old*dir[i]
 		}
 		old = now
 	}
-	return step
+	return step, true
 }
 
 func inner(a, b []float64) float64 {

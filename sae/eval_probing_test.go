@@ -107,6 +107,35 @@ func TestFitLogisticOptimum(t *testing.T) {
 	}
 }
 
+// TestFitLogisticDense: on dense, badly scaled rows the factorised steps end at the optimum: no derivative is left.
+func TestFitLogisticDense(t *testing.T) {
+	const n, d = 900, 80
+	values := normals(6, n*d)
+	y := make([]bool, n)
+	for r := range n {
+		values[r*d] = values[r*d]*100 + 300
+		values[r*d+1] += values[r*d] / 50
+		y[r] = values[r*d+2]+values[r*d+3]/2 > 0.3 || r%9 == 0
+	}
+	x, err := SparseOf(values, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := FitLogistic(t.Context(), x, y, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &logisticProblem{x: x, positive: y, c: 1, slope: make([]float64, n), diag: make([]float64, d+1)}
+	if !p.dense() {
+		t.Fatal("the rows do not count as dense")
+	}
+	for i, g := range p.gradient(append(slices.Clone(l.Coef), l.Intercept)) {
+		if math.Abs(g) > 1e-5 {
+			t.Errorf("derivative %d is %v", i, g)
+		}
+	}
+}
+
 // TestFitLogisticByHand: two rows x = -1 (negative) and 1 (positive) with C = 1 have b = 0 and w = 2 / (1 + e^w).
 func TestFitLogisticByHand(t *testing.T) {
 	x := &Sparse{Cols: 1, Start: []int{0, 1, 2}, Index: []int32{0, 0}, Value: []float64{-1, 1}}

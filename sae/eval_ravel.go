@@ -38,11 +38,11 @@ func (c RavelConfig) Validate() error {
 	return nil
 }
 
-// AttributeReader reads an attribute's value off activations: a model that goes on from them, or a probe. x is [n, d]; want
-// is [n], the values whose mean negative log likelihood is differentiated. It returns the values read, [n], and the
-// gradient with respect to x, [n, d].
+// AttributeReader reads an attribute's value off activations: a model that goes on from them, or a probe. x is [n, d]; base is
+// [n], the rows of the data whose place the activations take; want is [n], the values whose mean negative log likelihood is
+// differentiated. It returns the values read, [n], and the gradient with respect to x, [n, d].
 type AttributeReader interface {
-	Read(ctx context.Context, x []float32, attribute int, want []int) (read []int, grad []float32, err error)
+	Read(ctx context.Context, x []float32, base []int, attribute int, want []int) (read []int, grad []float32, err error)
 }
 
 // RavelData are activations of entities with attributes.
@@ -119,12 +119,12 @@ func (r RavelData) check() error {
 
 // known lists the rows whose attributes are all read rightly.
 func (r RavelData) known(ctx context.Context, reader AttributeReader) ([]int, error) {
-	right := make([]bool, r.Latents.Rows())
+	right, all := make([]bool, r.Latents.Rows()), make([]int, r.Latents.Rows())
 	for i := range right {
-		right[i] = true
+		right[i], all[i] = true, i
 	}
 	for a, want := range r.Value {
-		read, _, err := reader.Read(ctx, r.X, a, want)
+		read, _, err := reader.Read(ctx, r.X, all, a, want)
 		if err != nil {
 			return nil, fmt.Errorf("sae: ravel: read attribute %d: %w", a, err)
 		}

@@ -80,6 +80,14 @@ func byAttribute(pairs []interchange, attributes int) [][]interchange {
 	return out
 }
 
+func bases(pairs []interchange) []int {
+	out := make([]int, len(pairs))
+	for i, p := range pairs {
+		out[i] = p.base
+	}
+	return out
+}
+
 func wants(pairs []interchange) []int {
 	out := make([]int, len(pairs))
 	for i, p := range pairs {
@@ -107,7 +115,7 @@ func (r RavelData) learn(ctx context.Context, reader AttributeReader, pairs []in
 				if len(part) == 0 {
 					continue
 				}
-				_, g, err := reader.Read(ctx, r.apply(part, mask), a, wants(part))
+				_, g, err := reader.Read(ctx, r.apply(part, mask), bases(part), a, wants(part))
 				if err != nil {
 					return nil, err
 				}
@@ -149,7 +157,7 @@ func (r RavelData) judge(ctx context.Context, reader AttributeReader, pairs []in
 		if len(part) == 0 {
 			continue
 		}
-		read, _, err := reader.Read(ctx, r.apply(part, mask), a, wants(part))
+		read, _, err := reader.Read(ctx, r.apply(part, mask), bases(part), a, wants(part))
 		if err != nil {
 			return s, err
 		}

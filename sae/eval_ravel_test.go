@@ -124,7 +124,7 @@ func TestLinearReaderGradient(t *testing.T) {
 		}
 		return sum
 	}
-	_, grad, err := reader.Read(t.Context(), x, 1, want)
+	_, grad, err := reader.Read(t.Context(), x, nil, 1, want)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func FitLinearReader(ctx context.Context, x []float32, value [][]int) (*LinearRe
 }
 
 // Read implements [AttributeReader]: the value of largest score is read, and the likelihood is the softmax of the scores.
-func (r *LinearReader) Read(_ context.Context, x []float32, attribute int, want []int) ([]int, []float32, error) {
+func (r *LinearReader) Read(_ context.Context, x []float32, _ []int, attribute int, want []int) ([]int, []float32, error) {
 	if attribute < 0 || attribute >= len(r.probes) || len(want) == 0 || len(x)%len(want) != 0 {
 		return nil, nil, fmt.Errorf("sae: linear reader: attribute %d of %d, %d activations for %d rows", attribute, len(r.probes), len(x), len(want))
 	}

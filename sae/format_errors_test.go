@@ -248,7 +248,7 @@ func TestBadDictionaryLearning(t *testing.T) {
 
 func TestDetectFormat(t *testing.T) {
 	for file, want := range map[string]string{
-		"trainer_0": "several SAEs of dictionary_learning", "hyperparams.json": "Llama Scope", "state.pt": "hookpoint", "nothing": "the files of no format",
+		"trainer_0": "several SAEs of dictionary_learning", "state.pt": "hookpoint", "nothing": "the files of no format",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {

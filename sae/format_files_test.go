@@ -3,6 +3,7 @@ package sae
 import (
 	"archive/zip"
 	"bytes"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -190,4 +191,91 @@ func TestOpenAI(t *testing.T) {
 	if _, _, err := Read(crosscoder); err == nil || !strings.Contains(err.Error(), "a crosscoder of 2 sites") {
 		t.Errorf("a crosscoder: %v", err)
 	}
+}
+
+// llamaScopeFolder writes a folder as Llama Scope has them.
+func llamaScopeFolder(t *testing.T, dir string, s *SAE, threshold, norm float64) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "checkpoints"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf(`{"d_model": %d, "d_sae": %d, "expansion_factor": 4, "hook_point_in": "blocks.3.hook_resid_post", "hook_point_out": "blocks.3.hook_resid_post",
+		"jump_relu_threshold": %v, "dataset_average_activation_norm": {"in": %v, "out": %v}, "act_fn": "jumprelu"}`, s.DIn, s.DSAE, threshold, norm, norm)
+	if err := os.WriteFile(filepath.Join(dir, "hyperparams.json"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := safetensors.Write(filepath.Join(dir, "checkpoints", "final.safetensors"), []safetensors.Tensor{
+		safetensors.F32("encoder.weight", []int{s.DSAE, s.DIn}, turned(s.WEnc, s.DIn, s.DSAE)), safetensors.F32("encoder.bias", []int{s.DSAE}, s.BEnc),
+		safetensors.F32("decoder.weight", []int{s.DIn, s.DSAE}, turned(s.WDec, s.DSAE, s.DIn)), safetensors.F32("decoder.bias", []int{s.DIn}, s.BDec),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLlamaScope: what is read computes, on raw inputs, the JumpReLU of the file on inputs scaled to norm sqrt(d), with the
+// threshold times the scale, as SAELens does; files that say otherwise are refused.
+func TestLlamaScope(t *testing.T) {
+	const d, f, threshold, norm = 8, 32, 0.3, 2.0
+	s := exchangeSAE(t, ArchStandard, d, f)
+	s.ApplyBDecToInput = false
+	dir := filepath.Join(t.TempDir(), "Llama3_1-8B-Base-L3R-8x")
+	llamaScopeFolder(t, dir, s, threshold, norm)
+	got, format, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if format != FormatLlamaScope || got.Arch != ArchJumpReLU || got.Metadata["hook_name"] != "blocks.3.hook_resid_post" {
+		t.Errorf("format %s, %s, %v", format, got.Arch, got.Metadata)
+	}
+	x := normals(5, 10*d)
+	scale := math.Sqrt(d) / norm
+	acts, recon, err := got.Reconstruct(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scaled := slices.Clone(x)
+	scaleBy(scaled, float32(scale))
+	raw := s.clone()
+	raw.Arch, raw.Threshold = ArchJumpReLU, slices.Repeat([]float32{float32(threshold * scale)}, f)
+	want, out, err := raw.Reconstruct(scaled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scaleBy(out, float32(1/scale))
+	nearly(t, "activations", denseLatents(acts, f), denseLatents(want, f), 1e-5, 1e-5)
+	nearly(t, "reconstructions", recon, out, 1e-5, 1e-5)
+
+	for says, config := range map[string]string{
+		"jump_relu_threshold": `{"d_model": 8, "d_sae": 32, "dataset_average_activation_norm": {"in": 2}}`,
+		"average_activation":  `{"d_model": 8, "d_sae": 32, "jump_relu_threshold": 1}`,
+		"transcoders":         `{"d_model": 8, "d_sae": 32, "jump_relu_threshold": 1, "dataset_average_activation_norm": {"in": 2}, "hook_point_in": "a", "hook_point_out": "b"}`,
+		"shape [32 8]":        `{"d_model": 9, "d_sae": 32, "jump_relu_threshold": 1, "dataset_average_activation_norm": {"in": 2}}`,
+		"must be positive":    `{"d_model": -8, "d_sae": 32, "jump_relu_threshold": 1, "dataset_average_activation_norm": {"in": 2}}`,
+		"cannot unmarshal":    `{"d_model": "8"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "hyperparams.json"), []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Read(dir); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+// FuzzLlamaScope: any hyperparams.json beside good weights gives an SAE that validates, or an error.
+func FuzzLlamaScope(f *testing.F) {
+	f.Add([]byte(`{"d_model": 8, "d_sae": 32, "jump_relu_threshold": 1, "dataset_average_activation_norm": {"in": 2}}`))
+	f.Add([]byte(`{"d_model": 1e99, "d_sae": -1, "jump_relu_threshold": null}`))
+	f.Fuzz(func(t *testing.T, config []byte) {
+		dir := t.TempDir()
+		s := &SAE{DIn: 2, DSAE: 3, WEnc: make([]float32, 6), WDec: make([]float32, 6), BEnc: make([]float32, 3), BDec: make([]float32, 2)}
+		llamaScopeFolder(t, dir, s, 1, 1)
+		if err := os.WriteFile(filepath.Join(dir, llamaScopeConfig), config, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readLlamaScope(dir); err == nil && got.Validate() != nil {
+			t.Errorf("%s gives an SAE that is not one: %v", config, got.Validate())
+		}
+	})
 }

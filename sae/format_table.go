@@ -13,6 +13,7 @@ const (
 	FormatSparsify           = "sparsify"            // EleutherAI/sparsify: cfg.json and sae.safetensors
 	FormatDictionaryLearning = "dictionary_learning" // saprmarks/dictionary_learning: config.json and ae.pt
 	FormatGemmaScope         = "gemma_scope"         // params.npz; read only
+	FormatLlamaScope         = "llama_scope"         // hyperparams.json and checkpoints/final.safetensors; read only
 	FormatOpenAI             = "openai"              // openai/sparse_autoencoder: one .pt file
 	FormatCrosscoder         = "crosscoder"          // loupe's own: crosscoder.json and crosscoder.safetensors
 	FormatSoFCrosscoder      = "sof_crosscoder"      // science-of-finetuning's dictionary_learning: config.json and model.safetensors, or a .pt file
@@ -52,6 +53,7 @@ func formats() []format {
 		{name: FormatSparsify, files: []string{configFile, sparsifyWeights}, read: readSparsify, write: writeSparsify},
 		{name: FormatDictionaryLearning, files: []string{dictionaryConfig, dictionaryWeights}, read: readDictionaryLearning, write: writeDictionaryLearning},
 		{name: FormatGemmaScope, files: []string{gemmaScopeWeights}, suffix: ".npz", read: readGemmaScope},
+		{name: FormatLlamaScope, files: []string{llamaScopeConfig, llamaScopeWeights}, read: readLlamaScope},
 		{name: FormatOpenAI, suffix: ".pt", read: readOpenAI, write: writeOpenAI},
 	}
 }
@@ -74,7 +76,7 @@ func (f format) is(path string, folder bool) bool {
 		return f.suffix != "" && strings.HasSuffix(path, f.suffix)
 	}
 	for _, name := range f.files {
-		if _, err := os.Stat(filepath.Join(path, name)); err != nil {
+		if _, err := os.Stat(filepath.Join(path, filepath.FromSlash(name))); err != nil {
 			return false
 		}
 	}
@@ -116,7 +118,6 @@ func detect(path string) (format, error) {
 // otherFormat names known layouts that hold no single SAE, with what to do.
 func otherFormat(path string) string {
 	for file, what := range map[string]string{
-		"hyperparams.json":  "an SAE of Llama Scope, which loupe does not read; convert it to SAELens's format with sae-lens",
 		"trainer_0":         "several SAEs of dictionary_learning; name one of the folders trainer_N",
 		"model.safetensors": "a model",
 		"state.pt":          "a training run of sparsify; name the folder of one hookpoint in it",

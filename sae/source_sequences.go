@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"loupe/probe/store"
 )
@@ -84,21 +85,26 @@ func (s *SequenceSource) Sites() []SourceSite { return s.sites }
 // Next implements [Source]; there are always more rows.
 func (s *SequenceSource) Next(dst [][]float32) (int, error) {
 	n := len(dst[0]) / s.sites[0].Width
-	s.rows = s.rows[:0]
-	for range n {
+	s.rows = slices.Grow(s.rows[:0], n)[:n]
+	return n, s.Batch(s.rows, dst)
+}
+
+// Batch is Next for exactly len(rows) rows, whose numbers in the store it writes to rows.
+func (s *SequenceSource) Batch(rows []int64, dst [][]float32) error {
+	for i := range rows {
 		if int64(s.next) == s.Count() {
 			s.epoch, s.next = s.epoch+1, 0
 			s.shuffle()
 		}
-		s.rows = append(s.rows, s.starts[s.order[s.next/s.context]]+int64(s.next%s.context))
+		rows[i] = s.starts[s.order[s.next/s.context]] + int64(s.next%s.context)
 		s.next++
 	}
 	for i, site := range s.sites {
-		if err := s.st.Gather(dst[i][:n*site.Width], site.Name, s.rows); err != nil {
-			return 0, err
+		if err := s.st.Gather(dst[i][:len(rows)*site.Width], site.Name, rows); err != nil {
+			return err
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // State implements [Source].

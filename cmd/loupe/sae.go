@@ -12,6 +12,6 @@ func newSAECmd(a *app) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newSAETrainCmd(a), newSAEEvalCmd(a))
-	cmd.AddCommand(newSAEConvertCmd(a), newSAEInfoCmd(a), newSAECheckCmd(a))
+	cmd.AddCommand(newSAEConvertCmd(a), newSAEInfoCmd(a), newSAECheckCmd(a), newSAEFeaturesCmd(a))
 	return cmd
 }

@@ -1,23 +1,15 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"loupe/internal/hub"
 	"loupe/sae"
 )
-
-// saeRef describes the argument that names an SAE.
-const saeRef = "SAE is a folder or file of a format that loupe reads, or hf:org/name[@rev]/folder for one of the model hub."
 
 func newSAEConvertCmd(a *app) *cobra.Command {
 	var to string
@@ -69,60 +61,4 @@ func newSAEConvertCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&to, "to", sae.FormatSAELens, "format to write: "+strings.Join(names, ", "))
 	cmd.Flags().BoolVar(&force, "force", false, "write over what is at DST")
 	return cmd
-}
-
-// readCoder reads the SAE, crosscoder or cross-layer transcoder that a reference names.
-func readCoder(ctx context.Context, ref string) (sae.Coder, string, error) {
-	path, err := resolveSAE(ctx, ref)
-	if err != nil {
-		return nil, "", err
-	}
-	return sae.ReadCoder(path)
-}
-
-// isRemote tells whether a reference is one of the model hub.
-func isRemote(ref string) bool { return strings.HasPrefix(ref, "hf:") }
-
-// resolveSAE returns the folder or file of an SAE: a path as it is, or hf:org/name[@rev]/folder from the hub's cache,
-// or else from the hub. Only the files of the SAE's format are fetched.
-func resolveSAE(ctx context.Context, ref string) (string, error) {
-	rest, isHub := strings.CutPrefix(ref, "hf:")
-	if !isHub {
-		return ref, nil
-	}
-	org, rest, _ := strings.Cut(strings.Replace(rest, "#", "/", 1), "/")
-	name, inside, _ := strings.Cut(rest, "/")
-	repo := "hf:" + org + "/" + name
-	inside = strings.Trim(path.Clean("/"+inside), "/")
-	if e := path.Ext(inside); e == ".pt" || e == ".npz" {
-		return hub.Resolve(ctx, repo+"#"+inside, hub.Options{})
-	}
-	var tried []error
-	for _, offline := range []bool{true, false} { // what is in the cache first: the network is not asked for other formats
-		for _, f := range sae.Formats() {
-			dir, err := resolveFiles(ctx, repo, inside, f.Files, hub.Options{Offline: offline})
-			if err == nil && dir != "" {
-				return dir, nil
-			}
-			if err != nil && (errors.Is(err, hub.ErrRef) || ctx.Err() != nil) {
-				return "", err
-			}
-			if err != nil && !offline {
-				tried = append(tried, err)
-			}
-		}
-	}
-	return "", fmt.Errorf("%s holds no SAE that was found; name its innermost folder, as in hf:org/name/layers.3: %w", ref, errors.Join(tried...))
-}
-
-// resolveFiles finds all of files in a folder of a repository and returns the folder.
-func resolveFiles(ctx context.Context, repo, inside string, files []string, opt hub.Options) (dir string, err error) {
-	for _, name := range files {
-		file, err := hub.Resolve(ctx, repo+"#"+path.Join(inside, name), opt)
-		if err != nil {
-			return "", err
-		}
-		dir = filepath.Dir(file)
-	}
-	return dir, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"loupe/internal/hub"
 	"loupe/internal/safetensors"
 	"loupe/sae"
 )
@@ -192,5 +193,65 @@ func TestSAEOfHub(t *testing.T) {
 		if code, _, errOut := loupeOn(t, "sae", "info", ref); code == 0 || !strings.Contains(errOut, ref) && !strings.Contains(errOut, "org/name") {
 			t.Errorf("%s: code %d, %s", ref, code, errOut)
 		}
+	}
+}
+
+// TestSAEOfRegistry: names of SAELens's registry, without a network: the SAE of the hub's cache, with the registry's scale folded
+// and its metadata; unknown names and loaders are said.
+func TestSAEOfRegistry(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("HF_HUB_CACHE", cache)
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	repo := filepath.Join(cache, "models--org--saes")
+	if err := os.MkdirAll(filepath.Join(repo, "refs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(repo, "refs", "main"), []byte(commit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := randomTopK(16, 64)
+	s.Normalize = sae.NormalizeExpected
+	delete(s.Metadata, "model_name")
+	if err := s.Save(filepath.Join(repo, "snapshots", commit, "layer_1"), nil); err != nil {
+		t.Fatal(err)
+	}
+	registry := filepath.Join(t.TempDir(), "registry.yaml")
+	t.Setenv(hub.RegistryVar, registry)
+	text := "rel:\n  conversion_func: null\n  model: tiny-1\n  repo_id: org/saes\n  config_overrides: {dataset_path: text}\n  saes:\n" +
+		"  - {id: blocks.1.hook_resid_post, path: layer_1, norm_scaling_factor: 4}\nodd:\n  conversion_func: goodfire\n  repo_id: org/saes\n  saes: [{id: a, path: a.pt}]\n"
+	if err := os.WriteFile(registry, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "converted")
+	if code, out, errOut := loupeOn(t, "sae", "convert", "saelens:rel/blocks.1.hook_resid_post", to); code != 0 {
+		t.Fatalf("code %d\n%s%s", code, out, errOut)
+	}
+	got, _, err := sae.Read(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Metadata["model_name"] != "tiny-1" || got.Metadata["dataset_path"] != "text" || got.Normalize != sae.NormalizeNone || got.WEnc[5] != 4*s.WEnc[5] || got.WDec[5] != s.WDec[5]/4 {
+		t.Errorf("%v, %s, W_enc %v of %v", got.Metadata, got.Normalize, got.WEnc[5], s.WEnc[5])
+	}
+	for ref, want := range map[string]string{
+		"saelens:rel/blocks.1.hook_resid_pre": "blocks.1.hook_resid_post", "saelens:rell/x": `"rel"`, "saelens:odd/a": "save_model", "saelens:rel": "RELEASE/ID",
+	} {
+		if code, _, errOut := loupeOn(t, "sae", "info", ref); code == 0 || !strings.Contains(errOut, want) {
+			t.Errorf("%s: code %d, %s", ref, code, errOut)
+		}
+	}
+}
+
+// TestSAEFromTheNetwork fetches a small published SAE by its name in SAELens's registry. It runs where LOUPE_NETWORK is 1 only.
+func TestSAEFromTheNetwork(t *testing.T) {
+	if os.Getenv("LOUPE_NETWORK") != "1" {
+		t.Skip("LOUPE_NETWORK is not 1")
+	}
+	t.Setenv("LOUPE_HOME", t.TempDir())
+	t.Setenv("HF_HUB_CACHE", t.TempDir())
+	code, out, errOut := loupeOn(t, "sae", "info", "saelens:sae_bench_pythia70m_sweep_topk_ctx128_0730/blocks.3.hook_resid_post__trainer_0")
+	if code != 0 || !strings.Contains(out, "dictionary_learning") || !strings.Contains(out, "blocks.3.hook_resid_post") {
+		t.Errorf("code %d\n%s%s", code, out, errOut)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -29,6 +30,7 @@ type saeEval struct {
 	identity int64
 	model    string
 	out      string
+	data     saeEvalData
 }
 
 func newSAEEvalCmd(a *app) *cobra.Command {
@@ -40,7 +42,7 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 			"random directions of equal L0 and as many principal components (for transcoders, the linear map of that rank).\n\n" +
 			"Several may be given. NAME=PATTERN makes one method of all that match, its seeds, whose values are joined to a mean with an\n" +
 			"interval; methods are ranked, and what lies within the noise is a tie. A run folder stands for the SAEs in its weights\n" +
-			"folder. The site is the one that an SAE names, unless --site says otherwise. The result is printed and written to\n" +
+			"folder, where names that differ in the seed alone make one method. The site is the one that an SAE names, unless --site says otherwise. The result is printed and written to\n" +
 			"eval.json in each SAE's folder, or to --out.\n\n" + saeRef + "\n\n" + suiteHelp(),
 		Example: "  loupe sae eval runs/minilm-l4-1a2b3c4d stores/minilm\n" +
 			"  loupe sae eval topk='runs/topk-*' jumprelu='runs/jumprelu-*' stores/minilm --split held-out --suite all",
@@ -61,11 +63,20 @@ func newSAEEvalCmd(a *app) *cobra.Command {
 	f.StringVar(&e.config.Select.Split, "split", "", "split of the documents to measure on (default: all)")
 	f.Int64Var(&e.config.Rows, "tokens", e.config.Rows, "rows to measure on, at most")
 	f.BoolVar(&e.special, "special", false, "include the rows of special tokens")
+	f.Int32Var(&e.config.Select.FromPos, "from-pos", 0, "leave out, and do not splice, earlier positions of a sequence")
+	f.Int32SliceVar(&e.config.Select.ExcludePositions, "exclude-positions", nil, "leave out, and do not splice, these positions")
+	f.Int32SliceVar(&e.config.Select.ExcludeTokens, "exclude-tokens", nil, "leave out, and do not splice, these token ids")
 	f.IntVar(&e.config.RandomSeeds, "random-seeds", e.config.RandomSeeds, "seeds of the random control; 0: none")
 	f.StringVar(&e.model, "model", "", "model that made the store, for the suites that run it (default: the one that the store names, if it is on this machine)")
 	f.IntVar(&e.config.Texts, "texts", e.config.Texts, "sequences of the store that are run through the model")
 	f.Int64Var(&e.identity, "identity-rows", 2000, "rows of the test whether an SAE belongs to the store; 0: no test")
 	f.StringVar(&e.out, "out", "", "file for the whole result (default: eval.json in each SAE's folder)")
+	f.IntVar(&e.config.ProbePairs, "probe-pairs", e.config.ProbePairs, "training pairs of sentences of each generated concept")
+	f.IntVar(&e.config.RavelPairs, "ravel-pairs", e.config.RavelPairs, "ravel: interchanges of an attribute, half of them for training")
+	f.IntVar(&e.config.MetaSteps, "meta-steps", e.config.MetaSteps, "meta: training steps of a meta-SAE")
+	f.IntVar(&e.config.InterpLatents, "interp-latents", e.config.InterpLatents, "autointerp: latents of each SAE")
+	f.IntVar(&e.config.InterpTexts, "interp-texts", e.config.InterpTexts, "autointerp: sequences of the store")
+	e.data.add(cmd)
 	return cmd
 }
 
@@ -92,7 +103,7 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 	if err := e.config.Validate(); err != nil {
 		return usageError{err}
 	}
-	places, err := expandSAEs(ctx, refs)
+	places, err := expandSAEs(refs)
 	if err != nil {
 		return err
 	}
@@ -105,7 +116,7 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 	if err != nil {
 		return err
 	}
-	dicts, err := e.open(b, places)
+	dicts, err := e.open(ctx, b, places)
 	defer func() {
 		for _, d := range dicts {
 			d.Close()
@@ -123,9 +134,12 @@ func (a *app) evalSAEs(ctx context.Context, refs []string, storeDir string, e sa
 			defer func() { err = errors.Join(err, bench.Subject.Close()) }()
 		}
 	}
+	if err := e.data.load(ctx, a, b, bench, suites, len(dicts)); err != nil {
+		return err
+	}
 	var ids []evaluate.Identity
 	for _, d := range dicts {
-		if e.identity > 0 && d.SAE != nil {
+		if e.identity > 0 && d.SAE != nil && d.Sequence == 0 {
 			id, err := evaluate.Identify(ctx, b, d, st, e.identity)
 			if err != nil {
 				return err
@@ -162,9 +176,9 @@ func (e saeEval) subject(ctx context.Context, a *app, b compute.Backend, st *sto
 }
 
 // open reads the SAEs.
-func (e saeEval) open(b compute.Backend, places []saePlace) (dicts []*evaluate.Dictionary, err error) {
+func (e saeEval) open(ctx context.Context, b compute.Backend, places []saePlace) (dicts []*evaluate.Dictionary, err error) {
 	for _, p := range places {
-		c, format, err := sae.ReadCoder(p.path)
+		c, format, err := readCoder(ctx, p.ref)
 		if err != nil {
 			return dicts, err
 		}
@@ -210,12 +224,12 @@ func (e saeEval) write(r *evaluate.Report, places []saePlace) error {
 type saePlace struct {
 	name   string // as it was named
 	method string // its seeds share it
-	path   string
+	ref    string
 	result string // file for its result; "" where none is to be written
 }
 
 // expandSAEs turns references into SAEs: paths, patterns, run folders, the hub's names, and NAME=any of these.
-func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
+func expandSAEs(refs []string) ([]saePlace, error) {
 	var out []saePlace
 	for _, ref := range refs {
 		method, rest, named := strings.Cut(ref, "=")
@@ -223,11 +237,7 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 			method, rest = "", ref
 		}
 		if isRemote(rest) {
-			path, err := resolveSAE(ctx, rest)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, newPlace(rest, method, path, ""))
+			out = append(out, newPlace(rest, method, ""))
 			continue
 		}
 		matches, err := filepath.Glob(rest)
@@ -250,7 +260,11 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 				if info, err := os.Stat(path); err == nil && info.IsDir() {
 					result = filepath.Join(path, "eval.json")
 				}
-				out = append(out, newPlace(path, method, path, result))
+				own := method
+				if own == "" && len(inside) > 1 {
+					own = filepath.Join(filepath.Dir(path), seedOf.ReplaceAllString(filepath.Base(path), "-"))
+				}
+				out = append(out, newPlace(path, own, result))
 			}
 		}
 		if len(out) == before {
@@ -260,11 +274,14 @@ func expandSAEs(ctx context.Context, refs []string) ([]saePlace, error) {
 	return out, nil
 }
 
-func newPlace(name, method, path, result string) saePlace {
+// seedOf is the seed in the names that training gives to the SAEs of one run.
+var seedOf = regexp.MustCompile(`-s\d+-`)
+
+func newPlace(ref, method, result string) saePlace {
 	if method == "" {
-		method = name
+		method = ref
 	}
-	return saePlace{name: name, method: method, path: path, result: result}
+	return saePlace{name: ref, method: method, ref: ref, result: result}
 }
 
 // saesBelow lists the SAEs that a path stands for: itself, or those of a run folder.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"loupe/internal/graphtest"
@@ -40,5 +41,17 @@ func TestSAETrainTemporal(t *testing.T) {
 	s, _, err := sae.Read(got.Path)
 	if err != nil || s.Temporal == nil || s.Metadata["context_size"] != float64(14) {
 		t.Errorf("the saved SAE: %v, %+v", err, s)
+	}
+
+	// eval reads the same sequences and finds the same; what reads rows one by one leaves it out.
+	code, out, errs = loupeOn(t, "--json", "sae", "eval", got.Path, dir, "--split", "test", "--tokens", "1000", "--suite", "core,probing")
+	if code != 0 {
+		t.Fatalf("eval: exit %d: %s", code, errs)
+	}
+	if own := coreScores(t, out)[got.Path]; own["fvu"] != got.Result.FVU || own["l0"] != got.Result.L0 {
+		t.Errorf("eval gives %v; train gave FVU %v, L0 %v", own, got.Result.FVU, got.Result.L0)
+	}
+	if !strings.Contains(out, "read whole sequences") {
+		t.Errorf("probing does not say why it is left out: %s", out)
 	}
 }

@@ -21,6 +21,7 @@ type Options struct {
 	Cache   string // "": CacheDir
 
 	download downloader // nil: the hub
+	registry string     // "": SAELens's source
 }
 
 // downloader fetches what is missing of r into the cache folder.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"loupe/internal/graphtest"
 	"loupe/internal/npy"
 	"loupe/internal/safetensors"
 )
@@ -142,13 +143,7 @@ func TestExportParquet(t *testing.T) {
 	if n := len(tree(t, dst)); n != len(s.token.shards)+len(s.example.shards)+1 {
 		t.Errorf("%d files", n)
 	}
-	python := os.Getenv("LOUPE_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if err := exec.Command(python, "-c", "import pyarrow.parquet").Run(); err != nil {
-		t.Skipf("%s cannot import pyarrow: %v", python, err)
-	}
+	python := graphtest.Python(t, "pyarrow")
 	cmd := exec.Command(python, "-c", `
 import glob, sys, pyarrow as pa, pyarrow.parquet as pq
 a, b = sys.argv[1:]

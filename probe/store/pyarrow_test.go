@@ -2,20 +2,15 @@ package store
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"testing"
+
+	"loupe/internal/graphtest"
 )
 
 // TestPyArrowReadsShards opens token shards, docs and moments with pyarrow through a memory map.
 func TestPyArrowReadsShards(t *testing.T) {
-	python := os.Getenv("LOUPE_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
-	if err := exec.Command(python, "-c", "import pyarrow, numpy").Run(); err != nil {
-		t.Skipf("%s cannot import pyarrow: %v", python, err)
-	}
+	python := graphtest.Python(t, "pyarrow", "numpy")
 	dir := makeStore(t, testSpec())
 	cmd := exec.Command(python, "-c", `
 import glob, json, sys, numpy as np, pyarrow as pa

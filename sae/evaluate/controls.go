@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 
 	"loupe/probe/store"
 	"loupe/sae"
@@ -87,7 +88,7 @@ func (b *Bench) random(d *Dictionary, m *siteMoments, k, seed int) (*Dictionary,
 	if err != nil {
 		return nil, err
 	}
-	c.Control, c.Sites = ControlRandom, d.Sites
+	c.Control, c.Sites, c.Sequence = ControlRandom, d.Sites, d.Sequence
 	return c, nil
 }
 
@@ -103,7 +104,7 @@ func (b *Bench) pca(d *Dictionary, m *siteMoments, k int) (*Dictionary, error) {
 	}
 	name := fmt.Sprintf("PCA, %d components", k)
 	return &Dictionary{
-		Name: name, Method: name, Control: ControlPCA, Sites: d.Sites, DIn: d.DIn, DOut: d.DIn, Latents: k, Decoder: decoder, reconstruct: p,
+		Name: name, Method: name, Control: ControlPCA, Sites: d.Sites, Sequence: d.Sequence, DIn: d.DIn, DOut: d.DIn, Latents: k, Decoder: decoder, reconstruct: p,
 	}, nil
 }
 
@@ -119,7 +120,7 @@ func (b *Bench) linear(d *Dictionary, m *siteMoments, k int) (*Dictionary, error
 	}
 	name := fmt.Sprintf("linear map, rank %d", k)
 	return &Dictionary{
-		Name: name, Method: name, Control: ControlLinear, Sites: d.Sites, Targets: d.Targets, DIn: d.DIn, DOut: d.DOut, Latents: k, Decoder: decoder, reconstruct: l,
+		Name: name, Method: name, Control: ControlLinear, Sites: d.Sites, Sequence: d.Sequence, Targets: d.Targets, DIn: d.DIn, DOut: d.DOut, Latents: k, Decoder: decoder, reconstruct: l,
 	}, nil
 }
 
@@ -131,7 +132,7 @@ type siteMoments struct {
 
 // momentsOf takes the store's own moments where it keeps them, over all of its text, and else those of the measured rows.
 func (b *Bench) momentsOf(ctx context.Context, sites siteKey) (*siteMoments, error) {
-	if sites.write == "" && len(sites.reads()) == 1 && b.Select.FromPos == 0 {
+	if sites.write == "" && sites.sequence == 0 && len(sites.reads()) == 1 && reflect.DeepEqual(b.Select, store.Select{ExcludeSpecial: b.Select.ExcludeSpecial, Split: b.Select.Split}) {
 		filter := store.All
 		if b.Select.ExcludeSpecial {
 			filter = store.NonSpecial

@@ -20,7 +20,7 @@ const (
 // runnerBatch is the number of rows of a compiled encoder.
 const runnerBatch = 1024
 
-// Dictionary is what is measured: an autoencoder, a transcoder, a crosscoder or a control. It is not safe for concurrent use.
+// Dictionary is what is measured: an autoencoder, a transcoder, another coder or a control. It is not safe for concurrent use.
 type Dictionary struct {
 	Name    string   `json:"name"`
 	Method  string   `json:"method"`            // dictionaries of one method differ in their seed alone
@@ -33,6 +33,9 @@ type Dictionary struct {
 	DOut    int      `json:"d_out"`             // of all reconstructed sites together
 	Latents int      `json:"latents"`
 
+	// Sequence is the length of the sequences that a temporal SAE reads; 0: it reads rows one by one.
+	Sequence int `json:"sequence,omitempty"`
+
 	SAE     *sae.SAE  `json:"-"` // nil for other coders, PCA and the linear map
 	Decoder []float32 `json:"-"` // [latents, d_out]; nil for cross-layer transcoders and decoupled crosscoders
 
@@ -42,41 +45,56 @@ type Dictionary struct {
 
 // New prepares a coder for measuring. Its sites are those that its metadata names. Close frees its memory on the device.
 func New(b compute.Backend, method, name string, c sae.Coder) (*Dictionary, error) {
-	d := &Dictionary{Name: name, Method: method, Arch: c.Shape().Arch}
+	sh := c.Shape()
+	d := &Dictionary{
+		Name: name, Method: method, Arch: sh.Arch, DIn: sh.InSites * sh.DIn, DOut: sh.OutSites * sh.DOut, Latents: sh.Latents,
+	}
 	var meta map[string]any
-	flat := (*sae.SAE)(nil)
 	switch c := c.(type) {
 	case *sae.SAE:
-		d.SAE, flat, meta = c, c, c.Metadata
-		if c.Temporal != nil {
-			return nil, fmt.Errorf("evaluate: %s: a temporal SAE reads sequences and is not measured row by row; its training measures it on eval_tokens rows", name)
-		}
+		d.SAE, d.Decoder, meta = c, c.WDec, c.Metadata
 	case *sae.Crosscoder:
-		if c.Norm != sae.CodeNormDecoupled {
-			var err error
-			if flat, err = c.Flat(); err != nil {
-				return nil, fmt.Errorf("evaluate: %s: %w", name, err)
-			}
-		}
-		meta = c.Metadata
+		d.Decoder, meta = c.WDec, c.Metadata
 	case *sae.CLT:
 		meta = c.Metadata
 	}
-	run, err := sae.NewCoderRunner(b, c, runnerBatch)
+	d.Sites = names(meta, "hook_name")
+	if sh.Target {
+		d.Targets = names(meta, "hook_name_out")
+	}
+	batch := runnerBatch
+	if d.SAE != nil && d.SAE.Temporal != nil {
+		d.Sequence = sequenceLength(meta)
+		if d.Sequence < 1 {
+			return nil, fmt.Errorf("evaluate: %s: a temporal SAE reads whole sequences, and its metadata does not say how long they are; set context_size in its cfg.json", name)
+		}
+		batch = max(1, runnerBatch/d.Sequence) * d.Sequence
+	}
+	if d.SAE != nil && d.SAE.Temporal == nil { // its Encode spares the decoding
+		run, err := sae.NewRunner(b, d.SAE, batch)
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: %s: %w", name, err)
+		}
+		d.reconstruct, d.close = run, run.Close
+		return d, nil
+	}
+	run, err := sae.NewCoderRunner(b, c, batch)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %s: %w", name, err)
 	}
-	sh := c.Shape()
-	d.DIn, d.DOut, d.Latents = sh.InSites*sh.DIn, sh.OutSites*sh.DOut, sh.Latents
-	if flat != nil {
-		d.Decoder = flat.WDec
-	}
 	d.reconstruct, d.close = run, run.Close
-	d.Sites = names(meta, "hook_name")
-	if c.Shape().Target {
-		d.Targets = names(meta, "hook_name_out")
-	}
 	return d, nil
+}
+
+// sequenceLength is the number of tokens of the sequences that a temporal SAE reads, by its metadata.
+func sequenceLength(meta map[string]any) int {
+	switch v := meta["context_size"].(type) {
+	case int:
+		return v
+	case float64:
+		return int(v)
+	}
+	return 0
 }
 
 // names reads a name, or under the plural of its key several, from an SAE's metadata.
@@ -84,11 +102,15 @@ func names(meta map[string]any, key string) []string {
 	if one, ok := meta[key].(string); ok && one != "" {
 		return []string{one}
 	}
-	many, _ := meta[strings.Replace(key, "name", "names", 1)].([]any)
 	var out []string
-	for _, v := range many {
-		if name, ok := v.(string); ok {
-			out = append(out, name)
+	switch many := meta[strings.Replace(key, "name", "names", 1)].(type) {
+	case []string:
+		out = many
+	case []any:
+		for _, v := range many {
+			if name, ok := v.(string); ok {
+				out = append(out, name)
+			}
 		}
 	}
 	return out
@@ -118,11 +140,14 @@ func (d *Dictionary) encode(ctx context.Context, x []float32) (sae.Latents, erro
 	return lat, err
 }
 
-// siteKey names the sites that dictionaries share: those read and those written, joined by commas.
-type siteKey struct{ read, write string }
+// siteKey names what dictionaries share: the sites read and those written, joined by commas, and the length of sequences.
+type siteKey struct {
+	read, write string
+	sequence    int
+}
 
 func (d *Dictionary) sites() siteKey {
-	return siteKey{strings.Join(d.Sites, ","), strings.Join(d.Targets, ",")}
+	return siteKey{strings.Join(d.Sites, ","), strings.Join(d.Targets, ","), d.Sequence}
 }
 
 func (k siteKey) reads() []string { return strings.Split(k.read, ",") }
@@ -135,8 +160,12 @@ func (k siteKey) writes() []string {
 }
 
 func (k siteKey) String() string {
-	if k.write == "" {
-		return k.read
+	out := k.read
+	if k.write != "" {
+		out += " to " + k.write
 	}
-	return k.read + " to " + k.write
+	if k.sequence > 0 {
+		out += fmt.Sprintf(" in sequences of %d", k.sequence)
+	}
+	return out
 }

@@ -2,7 +2,9 @@ package evaluate
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -282,6 +284,45 @@ func TestMeasureTranscoder(t *testing.T) {
 	}
 }
 
+// TestMeasureCrosscoder: a crosscoder is measured on its joined sites, as sae.EvaluateCoder does.
+func TestMeasureCrosscoder(t *testing.T) {
+	p := plantedStore(t, 40)
+	rng := rand.New(rand.NewPCG(1, 1))
+	values := func(n int) []float32 {
+		out := make([]float32, n)
+		for i := range out {
+			out[i] = float32(rng.NormFloat64() / 4)
+		}
+		return out
+	}
+	const f = 30
+	c := &sae.Crosscoder{
+		Sites: 2, DIn: p.d, DSAE: f, Activation: sae.ActivationReLU, Norm: sae.CodeNormCrosscoder, WEnc: values(2 * p.d * f), WDec: values(f * 2 * p.d),
+		BEnc: values(f), BDec: values(2 * p.d), Metadata: map[string]any{"hook_names": []any{siteA, siteA}},
+	}
+	b := p.bench(t)
+	r, err := b.Measure(t.Context(), []*Dictionary{mustNew(t, "c", "c", c)}, []string{"core", "geometry"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := sae.NewStoreSource(t.Context(), p.store, []string{siteA, siteA}, store.Select{ExcludeSpecial: true}, sampleSeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _, err := sae.Join(src, siteA, siteA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := sae.EvaluateCoder(t.Context(), b.Backend, c, rows, sampleBatch, min(b.Rows, src.Count()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := valuesOf(r.Outcomes[0])["c"]
+	if math.Abs(got["fvu"].Value-want.FVU) > 1e-9*want.FVU || got["l0"].Value != want.L0 || r.Outcomes[1].LeftOut["c"] == "" {
+		t.Errorf("FVU %v and L0 %v, want %v and %v; left out %v", got["fvu"].Value, got["l0"].Value, want.FVU, want.L0, r.Outcomes[1].LeftOut)
+	}
+}
+
 // TestIdentify: the right SAE belongs to its store; at another hook, or trained with other sequences and on another model,
 // that is said.
 func TestIdentify(t *testing.T) {
@@ -305,6 +346,16 @@ func TestIdentify(t *testing.T) {
 	all := strings.Join(id.Findings, "\n")
 	if id.OK || !strings.Contains(all, "prepend_bos") || !strings.Contains(all, "on the model other") {
 		t.Errorf("a wrong SAE: ok %v\n%s", id.OK, all)
+	}
+}
+
+// TestMeasureStops: when the context ends, so does the measuring, with its error.
+func TestMeasureStops(t *testing.T) {
+	p := plantedStore(t, 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.bench(t).Measure(ctx, []*Dictionary{mustNew(t, "m", "m", p.pursuit(1, 0.1))}, []string{"core", "geometry"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 

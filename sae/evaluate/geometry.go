@@ -21,12 +21,15 @@ func (b *Bench) Geometry(ctx context.Context, dicts []*Dictionary) (*Outcome, er
 	bar := b.progress("geometry", "dictionaries", int64(len(dicts)))
 	defer bar.Done()
 	for _, d := range dicts {
-		if d.SAE == nil {
+		bar.Add(1)
+		switch {
+		case d.Control == ControlPCA || d.Control == ControlLinear:
 			out.leaveOut(d, "its directions are orthogonal by construction")
-			bar.Add(1)
 			continue
-		}
-		if d.Latents < 2 {
+		case d.SAE == nil:
+			out.leaveOut(d, "its latents have directions in several sites")
+			continue
+		case d.Latents < 2:
 			out.leaveOut(d, "it has one latent")
 			continue
 		}
@@ -50,7 +53,6 @@ func (b *Bench) Geometry(ctx context.Context, dicts []*Dictionary) (*Outcome, er
 			s.Values["encoder_decoder_cosine"] = exact(mean(g.EncoderCosine))
 		}
 		out.Scores = append(out.Scores, s)
-		bar.Add(1)
 	}
 	return out, nil
 }

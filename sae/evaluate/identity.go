@@ -16,7 +16,7 @@ type Identity struct {
 	sae.IdentityReport
 }
 
-// Identify tests an autoencoder or transcoder of one site on about limit rows of a store: against the store's other sites of its width,
+// Identify tests an autoencoder or transcoder of one site, which reads rows one by one, on about limit rows of a store: against the store's other sites of its width,
 // other scales, normalisations and treatments of special tokens ([sae.Identify]), and what its metadata says about the
 // model and the beginning of sequences against the store's manifest.
 func Identify(ctx context.Context, b compute.Backend, d *Dictionary, st *store.Store, limit int64) (Identity, error) {
@@ -39,7 +39,7 @@ func identitySamples(ctx context.Context, d *Dictionary, st *store.Store, limit 
 	if !d.Transcoder() {
 		for _, other := range st.Manifest().Sites {
 			if other.Name != d.Sites[0] && other.Per == store.Token && other.Dim() == d.DIn {
-				sites = append(sites, siteKey{other.Name, ""})
+				sites = append(sites, siteKey{read: other.Name})
 			}
 		}
 	}

@@ -20,20 +20,30 @@ const (
 type sample struct {
 	store  *store.Store
 	sites  siteKey
-	source *sae.StoreSource
+	source rowSource
 	start  []byte // where the source stands before the first row
 	rows   int64
 	read   []int // widths of the sites that are read
 	write  []int // and of those that are written
 }
 
+// rowSource is a source of a store's rows that tells which rows they are.
+type rowSource interface {
+	sae.Source
+	Count() int64
+	Batch(rows []int64, dst [][]float32) error
+}
+
 // newSample chooses at most limit rows of a selection.
 func newSample(ctx context.Context, st *store.Store, sites siteKey, sel store.Select, limit int64) (*sample, error) {
-	src, err := sae.NewStoreSource(ctx, st, append(sites.reads(), sites.writes()...), sel, sampleSeed)
+	src, err := openSource(ctx, st, sites, sel)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	s := &sample{store: st, sites: sites, source: src, rows: min(limit, src.Count())}
+	if n := int64(sites.sequence); n > 0 {
+		s.rows -= s.rows % n
+	}
 	for i, site := range src.Sites() {
 		if i < len(sites.reads()) {
 			s.read = append(s.read, site.Width)
@@ -45,6 +55,22 @@ func newSample(ctx context.Context, st *store.Store, sites siteKey, sel store.Se
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	return s, nil
+}
+
+func openSource(ctx context.Context, st *store.Store, sites siteKey, sel store.Select) (rowSource, error) {
+	all := append(sites.reads(), sites.writes()...)
+	if sites.sequence > 0 {
+		return sae.NewSequenceSource(ctx, st, all, sel, sites.sequence, sampleSeed)
+	}
+	return sae.NewStoreSource(ctx, st, all, sel, sampleSeed)
+}
+
+// batch is the number of rows that are read together: a whole number of sequences.
+func (s *sample) batch() int {
+	if n := s.sites.sequence; n > 0 {
+		return max(1, sampleBatch/n) * n
+	}
+	return sampleBatch
 }
 
 // check tells whether a dictionary fits the sites.
@@ -72,17 +98,18 @@ func (s *sample) each(ctx context.Context, visit func(x, target []float32, doc [
 	if err := s.source.Restore(s.start); err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
-	rows := make([]int64, sampleBatch)
+	size := s.batch()
+	rows := make([]int64, size)
 	widths := append(slices.Clone(s.read), s.write...)
 	buffers := make([][]float32, len(widths))
 	for i, w := range widths {
-		buffers[i] = make([]float32, sampleBatch*w)
+		buffers[i] = make([]float32, size*w)
 	}
 	for seen := int64(0); seen < s.rows; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := int(min(sampleBatch, s.rows-seen))
+		n := int(min(int64(size), s.rows-seen))
 		part := make([][]float32, len(buffers))
 		for i, w := range widths {
 			part[i] = buffers[i][:n*w]

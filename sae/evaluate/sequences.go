@@ -16,15 +16,18 @@ import (
 type sequence struct {
 	first   int64 // row of the store
 	tokens  []int32
-	special []bool
+	special []bool // tokens that are left alone: special ones, and those that the selection leaves out
+}
+
+// documents selects all rows of the selected documents.
+func (b *Bench) documents() store.Select {
+	return store.Select{Split: b.Select.Split, Group: b.Select.Group, Label: b.Select.Label, Class: b.Select.Class}
 }
 
 // sequences returns b.Texts sequences of the selected documents, chosen by a hash, as the store holds their tokens, cut at
 // length. Sequences of fewer than four tokens are left out.
 func (b *Bench) sequences(ctx context.Context, length int) ([]sequence, error) {
-	sel := b.Select
-	sel.ExcludeSpecial = false
-	rows, err := b.Store.Select(ctx, sel)
+	rows, err := b.Store.Select(ctx, b.documents())
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
@@ -86,13 +89,13 @@ func (b *Bench) sequences(ctx context.Context, length int) ([]sequence, error) {
 		}
 		out[i].first = s.first
 		for _, t := range tokens {
-			out[i].tokens, out[i].special = append(out[i].tokens, t.Token), append(out[i].special, t.Special)
+			out[i].tokens, out[i].special = append(out[i].tokens, t.Token), append(out[i].special, !b.Select.Takes(t.Pos, t.Token, t.Special))
 		}
 	}
 	return out, nil
 }
 
-// batches pads sequences to batches of the given size. Only tokens that are not special are spliced.
+// batches pads sequences to batches of the given size. Tokens that are left alone are not spliced.
 func (s *Subject) batches(seqs []sequence, size, length int) []sae.TokenBatch {
 	var out []sae.TokenBatch
 	for part := range slices.Chunk(seqs, size) {

@@ -171,6 +171,9 @@ func (o *Outcome) addBaseline(d *Dictionary, values map[string]stats.Interval) {
 
 // noteModel says where the model is not the store's.
 func (o *Outcome) noteModel(b *Bench) {
+	if b.Store == nil { // generated texts alone
+		return
+	}
 	if why := b.Subject.Differs(b.Store.Manifest()); why != "" {
 		o.Notes = append(o.Notes, why)
 	}

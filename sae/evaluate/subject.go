@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"loupe/internal/gguf"
 	"loupe/internal/hub"
 	"loupe/probe/model"
 	"loupe/probe/store"
@@ -41,7 +38,7 @@ func OpenSubject(ctx context.Context, b compute.Backend, ref string, offline boo
 		return nil, fmt.Errorf("evaluate: model %s: %w", ref, err)
 	}
 	s := &Subject{Engine: model.NewEngine(b, log), Special: true, Length: subjectLength}
-	if s.Tokenizer, err = loadTokenizer(path); err != nil {
+	if s.Tokenizer, err = token.Load(path); err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	if s.Model, err = model.Load(ctx, b, path, model.Options{}); err != nil {
@@ -54,19 +51,6 @@ func OpenSubject(ctx context.Context, b compute.Backend, ref string, offline boo
 		s.follow(st.Manifest())
 	}
 	return s, nil
-}
-
-// loadTokenizer reads the tokenizer of the model at path: of its folder, or of the metadata of its GGUF file.
-func loadTokenizer(path string) (*token.Tokenizer, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".gguf") {
-		return token.Load(path)
-	}
-	file, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return token.FromGGUF(file)
 }
 
 // follow takes over what the store's capture did with special tokens; an imported store does not say.
@@ -119,11 +103,57 @@ func (s *Subject) encode(text string) (token.Encoding, error) {
 		return enc, fmt.Errorf("evaluate: %w", err)
 	}
 	if bos := s.Tokenizer.Specials().BOS; s.BOS && bos != token.None && (enc.Len() == 0 || enc.IDs[0] != bos) {
-		enc.IDs, enc.Special = slices.Insert(enc.IDs, 0, bos), slices.Insert(enc.Special, 0, true)
+		enc.IDs, enc.Special, enc.Offsets = slices.Insert(enc.IDs, 0, bos), slices.Insert(enc.Special, 0, true), slices.Insert(enc.Offsets, 0, [2]int{})
 		n := min(len(enc.IDs), s.Length)
-		enc.IDs, enc.Special = enc.IDs[:n], enc.Special[:n]
+		enc.IDs, enc.Special, enc.Offsets = enc.IDs[:n], enc.Special[:n], enc.Offsets[:n]
 	}
 	return enc, nil
+}
+
+// encodeOpen turns the beginning of a text into tokens: without what the template puts after a text.
+func (s *Subject) encodeOpen(text string) ([]int32, error) {
+	enc, err := s.encode(text)
+	if err != nil {
+		return nil, err
+	}
+	n := len(enc.IDs)
+	for n > 0 && enc.Special[n-1] {
+		n--
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("evaluate: %q has no token", text)
+	}
+	return enc.IDs[:n], nil
+}
+
+// firstToken is the token with which a continuation of a prompt begins.
+func (s *Subject) firstToken(prompt, continuation string) (int32, error) {
+	before, err := s.encodeOpen(prompt)
+	if err != nil {
+		return 0, err
+	}
+	whole, err := s.encodeOpen(prompt + " " + continuation)
+	if err != nil {
+		return 0, err
+	}
+	if len(whole) <= len(before) {
+		return 0, fmt.Errorf("evaluate: %q adds no token to %q; is the prompt longer than %d tokens?", continuation, prompt, s.Length)
+	}
+	return whole[len(before)], nil
+}
+
+// lastToken is the place of the last token of the code points [from, to) of a text.
+func (s *Subject) lastToken(text string, from, to int) (int, error) {
+	enc, err := s.encode(text)
+	if err != nil {
+		return 0, err
+	}
+	for i := len(enc.IDs) - 1; i >= 0; i-- {
+		if at := enc.Offsets[i]; !enc.Special[i] && at[0] < to && at[1] > from && at[0] < at[1] {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("evaluate: no token of %q covers the code points %d to %d", text, from, to)
 }
 
 // Activations are a site's values on some texts, token by token.
@@ -200,6 +230,26 @@ func (s *Subject) Activations(ctx context.Context, site model.Site, texts []stri
 		}
 	}
 	return a, nil
+}
+
+// joint is Activations of several sites, whose values stand one after the other in each row.
+func (s *Subject) joint(ctx context.Context, sites siteKey, texts []string) (*Activations, error) {
+	var all *Activations
+	var parts [][]float32
+	var widths []int
+	for _, name := range sites.reads() {
+		at, err := model.ParseSite(name)
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
+		}
+		one, err := s.Activations(ctx, at, texts, nil)
+		if err != nil {
+			return nil, err
+		}
+		all, parts, widths = one, append(parts, one.X), append(widths, one.Width)
+	}
+	all.X, all.Width = join(parts, widths, len(all.Token)), sum(widths)
+	return all, nil
 }
 
 // batch runs some texts of one length, padded with repetitions of the first, and copies their rows to a.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
 	"loupe/internal/graphtest"
 	"loupe/probe/model"
 	"loupe/probe/store"
@@ -210,4 +212,39 @@ func TestActivations(t *testing.T) {
 			t.Errorf("text %d has the groups %v", i, groups[a.Start[i]:a.Start[i+1]])
 		}
 	}
+}
+
+// handLoss splices a row into a prompt by a compiled program and returns -log p of the wanted candidate and the best one.
+func handLoss(t *testing.T, s *Subject, program *model.Program, p readerPrompt, row []float32, candidates []int32, want int) (float64, int) {
+	t.Helper()
+	const seq = 8
+	d := len(row)
+	ids, mask := make([]int32, seq), make([]int32, seq)
+	s.place(p.tokens, ids, mask)
+	where, source := make([]float32, seq), make([]float32, seq*d)
+	where[p.at] = 1
+	copy(source[p.at*d:], row)
+	out, err := program.Run(t.Context(), s.Model.Params, model.Inputs{IDs: ids, Mask: mask, Edits: []map[string]*tensors.Tensor{{
+		"where": tensors.FromFlatDataAndDimensions(where, 1, 1, seq), "dims": tensors.FromScalarAndDimensions(float32(1), d),
+		"source": tensors.FromFlatDataAndDimensions(source, 1, seq, d),
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Free() }()
+	logits, err := tensors.CopyFlatData[float32](out.Logits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocab := len(logits) / seq
+	last := logits[(len(p.tokens)-1)*vocab:]
+	var own []float32
+	best := 0
+	for i, c := range candidates {
+		own = append(own, last[c])
+		if own[i] > own[best] {
+			best = i
+		}
+	}
+	return sae.CrossEntropy(own, int32(want)), best
 }
