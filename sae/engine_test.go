@@ -10,35 +10,66 @@ import (
 	"loupe/internal/graphtest"
 )
 
-// TestEnginesAgree compares the hand-written sparse gradients (hybrid and xla) with the automatic ones of the dense
-// program over some steps with dead latents, for every loss, decoder and selection rule.
+// TestEnginesAgree compares the hand-written sparse gradients (host, hybrid and xla) with the automatic ones of the dense
+// program over some steps with dead latents, for every loss, decoder and selection rule. 32 rows and 70 latents do not fill
+// the host's tiles.
 func TestEnginesAgree(t *testing.T) {
 	b := graphtest.Backend(t)
 	if graphtest.IsGo(t) {
 		t.Skip("the Go backend runs the host and hybrid engines only; TestFiniteDifferences checks its gradients there")
 	}
 	for i, c := range []struct {
-		loss, decoder string
-		rescale       bool
-	}{{LossFVU, DecoderUnit, false}, {LossFVU, DecoderFree, true}, {LossMSE, DecoderUnit, false}, {LossMSE, DecoderFree, true}} {
-		t.Run(fmt.Sprintf("%s/%s/rescale=%v", c.loss, c.decoder, c.rescale), func(t *testing.T) {
+		arch, loss, decoder string
+		rescale             bool
+		sparsity            string // jumprelu's; quadratic with gradients into the pre-activations and another kernel
+	}{
+		{ArchTopK, LossFVU, DecoderUnit, false, ""},
+		{ArchTopK, LossFVU, DecoderFree, true, ""},
+		{ArchTopK, LossMSE, DecoderUnit, false, ""},
+		{ArchAbsTopK, LossMSE, DecoderFree, true, ""},
+		{ArchBatchTopK, LossFVU, DecoderFree, true, ""},
+		{ArchMatryoshka, LossMSE, DecoderUnit, false, ""},
+		{ArchTopKTranscoder, LossFVU, DecoderFree, false, ""},
+		{ArchJumpReLU, LossFVU, DecoderUnit, false, SparsityStep},
+		{ArchJumpReLU, LossMSE, DecoderFree, false, SparsityTarget},
+		{ArchJumpReLUTranscoder, LossMSE, DecoderFree, false, SparsityQuadratic},
+		{ArchStandard, LossMSE, DecoderFree, false, ""},
+	} {
+		t.Run(fmt.Sprintf("%s/%s/%s/rescale=%v", c.arch, c.loss, c.decoder, c.rescale), func(t *testing.T) {
 			cfg := small(t, func(cfg *Config) {
 				cfg.Loss, cfg.Decoder, cfg.RescaleByDecoder, cfg.AdamEps = c.loss, c.decoder, c.rescale, 1e-6
+				cfg.Arch, cfg.DSAE, cfg.Engine = c.arch, 70, EngineHost
+				if c.arch == ArchTopKTranscoder || c.arch == ArchJumpReLUTranscoder {
+					cfg.DOut = 9
+				}
+				if c.sparsity != "" {
+					cfg.JumpReLU.Sparsity, cfg.JumpReLU.Init, cfg.JumpReLU.Bandwidth, cfg.TargetL0 = c.sparsity, 0.5, 0.2, 10
+				}
+				if c.sparsity == SparsityQuadratic {
+					cfg.JumpReLU.STEToInput, cfg.JumpReLU.Kernel = true, KernelEpanechnikov
+				}
 			})
-			x := normals(7, 3*cfg.Batch*cfg.DIn)
-			p := newParams(initialWeights(cfg, x, x))
-			scaleBy(p.w.dec[:5*cfg.DIn], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
+			x, y := normals(7, 3*cfg.Batch*cfg.DIn), normals(8, 3*cfg.Batch*cfg.width())
+			if !cfg.transcodes() {
+				y = x
+			}
+			p := newParams(initialWeights(cfg, x, y))
+			scaleBy(p.w.dec[:5*cfg.width()], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
+			scaleBy(p.w.enc, 2) // away from the thresholds of most latents
 			dead := []int32{1, 2, 5, 9, 30, 31, 32, 33, 60, 61, 63}
 			states := map[string]params{}
 			outs := map[string]stepOutput{}
-			for _, name := range engines(t) {
+			for _, name := range enginesFor(t, cfg) {
 				e, err := newEngine(b, name, cfg, p.clone())
 				if err != nil {
 					t.Fatal(err)
 				}
 				var out stepOutput
 				for s := range 3 {
-					in := stepInput{x: x[s*cfg.Batch*cfg.DIn : (s+1)*cfg.Batch*cfg.DIn], rate: 1e-3, t: int64(s + 1)}
+					in := stepInput{x: x[s*cfg.Batch*cfg.DIn : (s+1)*cfg.Batch*cfg.DIn], rate: 1e-3, t: int64(s + 1), coef: 0.3}
+					if cfg.transcodes() {
+						in.y = y[s*cfg.Batch*cfg.width() : (s+1)*cfg.Batch*cfg.width()]
+					}
 					if s > 0 || i > 0 { // the program without AuxK is compiled in the first case only
 						in.dead = dead
 					}
@@ -53,18 +84,23 @@ func TestEnginesAgree(t *testing.T) {
 				defer e.close()
 			}
 			want, stats := states[EngineDense], outs[EngineDense]
-			if stats.aux <= 0 {
-				t.Fatal("AuxK is not part of the loss, so that its gradient is not compared")
+			if cfg.selects() && stats.aux <= 0 || !cfg.selects() && stats.sparsity <= 0 {
+				t.Fatal("AuxK or the sparsity term is not part of the loss, so that its gradient is not compared")
 			}
-			for _, name := range []string{EngineHost, EngineHybrid, EngineXLA} {
+			for _, name := range enginesFor(t, cfg) {
+				if name == EngineDense {
+					continue
+				}
 				got, o := states[name], outs[name]
 				near(t, name+" loss", o.loss, stats.loss, 1e-5)
 				near(t, name+" aux", o.aux, stats.aux, 1e-5)
 				near(t, name+" mse", o.mse, stats.mse, 1e-5)
+				near(t, name+" sparsity", o.sparsity, stats.sparsity, 1e-5)
+				near(t, name+" near", o.near, stats.near, 0)
 				near(t, name+" variance", o.variance, stats.variance, 1e-5)
 				near(t, name+" l0", o.l0, stats.l0, 0)
 				near(t, name+" gradient norm", o.gradNorm, stats.gradNorm, 1e-4)
-				for i := range 4 {
+				for i := range layout(cfg) {
 					nearly(t, name+" "+layout(cfg)[i].name, got.w.slices()[i], want.w.slices()[i], 1e-5, 2e-5)
 					// The first moments are sums of the gradients themselves: Adam cannot hide a wrong scale here.
 					nearly(t, name+" m "+layout(cfg)[i].name, got.m.slices()[i], want.m.slices()[i], 1e-3, 1e-6*o.gradNorm)
