@@ -80,8 +80,8 @@ func TestMeasure(t *testing.T) {
 		if k.Metric == "neighbours" {
 			continue
 		}
-		if got, want := ranked(k.Order), "1 a, b (tie); 3 c"; got != want {
-			t.Errorf("by %s: %s, want %s", k.Metric, got, want)
+		if o := k.Order; o[0].Name != "a" || o[1].Name != "b" || o[0].Rank != 1 || o[1].Rank != 1 || o[2].Rank != 3 {
+			t.Errorf("by %s: %+v", k.Metric, o)
 		}
 	}
 	if i := slices.IndexFunc(rankings, func(k Ranking) bool { return k.Metric == "l0" }); i >= 0 {
@@ -136,5 +136,15 @@ func TestExcerpt(t *testing.T) {
 	}
 	if x, y := thinned([]float64{1, 2, 3, 4, 5}, []float64{6, 7, 8, 9, 10}, 2); !slices.Equal(x, []float64{2, 4}) || !slices.Equal(y, []float64{7, 9}) {
 		t.Errorf("%v, %v", x, y)
+	}
+}
+
+func TestRanked(t *testing.T) {
+	order := []sae.Ranked{
+		{Contender: sae.Contender{Name: "a"}, Mean: stats.Interval{Value: 0.11256}, Rank: 1}, {Contender: sae.Contender{Name: "b"}, Mean: stats.Interval{Value: 0.11269}, Rank: 1},
+		{Contender: sae.Contender{Name: "c"}, Mean: stats.Interval{Value: 0.2}, Rank: 3},
+	}
+	if got, want := ranked(order), "1 a 0.1126, b 0.1127 (tie); 3 c 0.2"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -24,7 +24,10 @@ func Run(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt 
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
 	r := &Result{Folder: dir.Path(), Model: x.Model.Name, Site: cfg.Site}
-	clock := lab.NewClock(dir.Log())
+	clock, err := lab.NewClock(dir)
+	if err != nil {
+		return nil, err
+	}
 
 	sum, st, err := x.capture(ctx)
 	if err != nil {

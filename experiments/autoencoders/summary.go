@@ -63,14 +63,14 @@ func (r *Result) printMeasures(line func(string, ...any)) {
 	}
 }
 
-// ranked writes an order with ties, such as 1 topk, batchtopk (tie); 3 jumprelu.
+// ranked writes an order with means and ties, such as 1 topk 0.112, batchtopk 0.1123 (tie); 3 jumprelu 0.2.
 func ranked(order []sae.Ranked) string {
 	var out []string
 	for i := 0; i < len(order); {
 		var names []string
 		j := i
 		for ; j < len(order) && order[j].Rank == order[i].Rank; j++ {
-			names = append(names, order[j].Name)
+			names = append(names, fmt.Sprintf("%s %.4g", order[j].Name, order[j].Mean.Value))
 		}
 		s := fmt.Sprintf("%d %s", order[i].Rank, strings.Join(names, ", "))
 		if len(names) > 1 {

@@ -21,7 +21,10 @@ func Run(ctx context.Context, b compute.Backend, cfg *Config, dir *run.Dir, opt 
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	r := &Result{Folder: dir.Path(), Model: l.Model.Name, Site: cfg.Site}
-	clock := lab.NewClock(dir.Log())
+	clock, err := lab.NewClock(dir)
+	if err != nil {
+		return nil, err
+	}
 
 	sum, st, err := l.capture(ctx)
 	if err != nil {

@@ -137,3 +137,36 @@ func TestMeanOver(t *testing.T) {
 		t.Errorf("together %v, apart %v", together, apart)
 	}
 }
+
+// TestClock: the times of a run that was resumed are those of all its processes.
+func TestClock(t *testing.T) {
+	dir := newDir(t)
+	dir.Log().Info("other", "step", "capture", "seconds", 7.0)
+	for _, reused := range []bool{false, true} {
+		c, err := NewClock(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reused {
+			dir.Log().Info(stepDone, "step", "train", "seconds", 100.0) // as of another process
+		}
+		c.Done("capture", reused)
+		c.Done("train", false)
+		if c.Times[0].Reused || c.Times[0].Seconds > 6 {
+			t.Errorf("capture: %+v", c.Times[0])
+		}
+		if train := c.Times[1].Seconds; reused != (train >= 100) {
+			t.Errorf("train took %v seconds", train)
+		}
+	}
+	c, err := NewClock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Done("splice", true); !c.Times[0].Reused {
+		t.Error("a step that another run had done")
+	}
+	if got := PrintTimes([]StepTime{{"a", 1, true}, {"b", 2.25, false}}); got != "a 1.0 (reused), b 2.2; in all 3.2" {
+		t.Error(got)
+	}
+}
