@@ -78,8 +78,15 @@ func DefaultConfig() Config {
 		Bins: 10, MDL: MDLConfig{MDLConfig: probe.DefaultMDL()}, Intervals: probe.DefaultIntervals(), Misaligned: "error", Capture: capture.DefaultConfig(),
 	}
 	c.Capture.Corpus = text.DefaultCorpusConfig(text.KindConcepts)
-	c.Capture.KeepText = true
+	c.Capture.KeepText, c.Capture.Moments.Keep = true, false // labels of many classes have no moments
 	return c
+}
+
+// DeriveDefaults keeps every label of generated sentences, which a capture would leave out where it has many classes.
+func (c *Config) DeriveDefaults() {
+	if c.Capture.Corpus.Kind == text.KindConcepts && len(c.Capture.Labels) == 0 {
+		c.Capture.Labels = []string{"concept", "positive", "category", "word", "entry", "template", "pair", "span_start", "span_end"}
+	}
 }
 
 // Validate checks what does not depend on the store; the rest is checked when it is open.
