@@ -13,7 +13,7 @@ import (
 	"loupe/internal/bench"
 )
 
-func benchKinds() []bench.Kind { return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep()} }
+func benchKinds() []bench.Kind { return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.Vectors()} }
 
 func newBenchCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
