@@ -86,7 +86,7 @@ func load(p unsafe.Pointer, at int) f32x8 {
 	return archsimd.LoadFloat32x8((*[8]float32)(unsafe.Add(p, at)))
 }
 
-func store(p unsafe.Pointer, at int, v f32x8) { v.Store((*[8]float32)(unsafe.Add(p, at))) }
+func put8(p unsafe.Pointer, at int, v f32x8) { v.Store((*[8]float32)(unsafe.Add(p, at))) }
 
 func gather(g, z, x []float32, rows, cols, d int) {
 	const tile = 16 // coordinates
@@ -129,14 +129,14 @@ func gather4(g, z, x unsafe.Pointer, rows, d int) {
 		s = broadcast(z, 4*(r+3*blockRows))
 		a3, b3 = a3.Add(s.Mul(u)), b3.Add(s.Mul(v))
 	}
-	store(g, 0, a0)
-	store(g, 32, b0)
-	store(g, 4*d, a1)
-	store(g, 4*d+32, b1)
-	store(g, 8*d, a2)
-	store(g, 8*d+32, b2)
-	store(g, 12*d, a3)
-	store(g, 12*d+32, b3)
+	put8(g, 0, a0)
+	put8(g, 32, b0)
+	put8(g, 4*d, a1)
+	put8(g, 4*d+32, b1)
+	put8(g, 8*d, a2)
+	put8(g, 8*d+32, b2)
+	put8(g, 12*d, a3)
+	put8(g, 12*d+32, b3)
 }
 
 // gather1 does one column by 16 coordinates.
@@ -147,8 +147,8 @@ func gather1(g, z, x unsafe.Pointer, rows, d int) {
 		a = a.Add(s.Mul(load(x, 4*r*d)))
 		b = b.Add(s.Mul(load(x, 4*r*d+32)))
 	}
-	store(g, 0, a)
-	store(g, 32, b)
+	put8(g, 0, a)
+	put8(g, 32, b)
 }
 
 func broadcast(p unsafe.Pointer, at int) f32x8 {

@@ -18,7 +18,7 @@ type Function interface {
 	Scores(x Rows) ([]float64, error)
 }
 
-// The methods that fit a Function. FitCCS and FitAttention have inputs of their own.
+// The methods.
 const (
 	MethodLogistic   = "logistic"
 	MethodElasticNet = "elastic-net"
@@ -28,16 +28,18 @@ const (
 	MethodKSparse    = "k-sparse"
 	MethodQuadratic  = "quadratic"
 	MethodMLP        = "mlp"
+	MethodCCS        = "ccs"       // of rows that hold both sides of a contrast pair: see PairProbe
+	MethodAttention  = "attention" // of the tokens of texts: no Function, see FitAttention
 )
 
-// Methods lists the methods.
+// Methods lists the methods that fit a Function: all but attention.
 func Methods() []string {
-	return []string{MethodLogistic, MethodElasticNet, MethodRidge, MethodLDA, MethodMassMean, MethodKSparse, MethodQuadratic, MethodMLP}
+	return []string{MethodLogistic, MethodElasticNet, MethodRidge, MethodLDA, MethodMassMean, MethodKSparse, MethodQuadratic, MethodMLP, MethodCCS}
 }
 
 // Method is a method with its settings.
 type Method struct {
-	Name       string           `json:"method" enum:"logistic,elastic-net,ridge,lda,mass-mean,k-sparse,quadratic,mlp" doc:"what is fitted"`
+	Name       string           `json:"method" enum:"logistic,elastic-net,ridge,lda,mass-mean,k-sparse,quadratic,mlp,ccs,attention" doc:"what is fitted"`
 	Logistic   LogisticConfig   `json:"logistic" doc:"logistic, and the last step of k-sparse and quadratic"`
 	ElasticNet ElasticNetConfig `json:"elastic_net" doc:"elastic-net, and k-sparse where it selects"`
 	Ridge      RidgeConfig      `json:"ridge" doc:"ridge"`
@@ -46,13 +48,15 @@ type Method struct {
 	KSparse    SparseConfig     `json:"k_sparse" doc:"k-sparse"`
 	Quadratic  QuadraticConfig  `json:"quadratic" doc:"quadratic"`
 	MLP        MLPConfig        `json:"mlp" doc:"mlp"`
+	CCS        CCSConfig        `json:"ccs" doc:"ccs"`
+	Attention  AttentionConfig  `json:"attention" doc:"attention"`
 }
 
 // DefaultMethod returns a method with every default.
 func DefaultMethod(name string) Method {
 	return Method{
 		Name: name, Logistic: DefaultLogistic(), ElasticNet: DefaultElasticNet(), LDA: DefaultLDA(), MassMean: DefaultMassMean(),
-		KSparse: DefaultSparse(), Quadratic: QuadraticConfig{Components: 32}, MLP: DefaultMLP(),
+		KSparse: DefaultSparse(), Quadratic: QuadraticConfig{Components: 32}, MLP: DefaultMLP(), CCS: DefaultCCS(), Attention: DefaultAttention(),
 	}
 }
 
@@ -75,6 +79,10 @@ func (m Method) Validate() error {
 		return first(m.Quadratic.Validate(), m.Logistic.Validate())
 	case MethodMLP:
 		return m.MLP.Validate()
+	case MethodCCS:
+		return m.CCS.Validate()
+	case MethodAttention:
+		return m.Attention.Validate()
 	}
 	if near, ok := config.Nearest(m.Name, Methods()); ok {
 		return fmt.Errorf("probe: method %q is unknown: %w; did you mean %q?", m.Name, vectors.ErrArgument, near)
@@ -105,6 +113,8 @@ func (m Method) Fit(ctx context.Context, x Rows, targets []Target, group []int, 
 	}
 	out := make([]Function, len(targets))
 	switch m.Name {
+	case MethodAttention:
+		return nil, fmt.Errorf("probe: method %s reads the tokens of texts, not single activations: %w; use FitAttention", m.Name, vectors.ErrArgument)
 	case MethodLogistic:
 		return m.fitLogistic(ctx, x, targets)
 	case MethodQuadratic:
@@ -136,11 +146,15 @@ func (m Method) Fit(ctx context.Context, x Rows, targets []Target, group []int, 
 		return out, nil
 	}
 	for i, t := range targets {
-		l, err := m.fitLinear(ctx, x, t, group, seed)
+		var err error
+		if m.Name == MethodCCS {
+			out[i], err = FitPairProbe(ctx, x, t, m.CCS, seed)
+		} else {
+			out[i], err = m.fitLinear(ctx, x, t, group, seed)
+		}
 		if err != nil {
 			return nil, err
 		}
-		out[i] = l
 	}
 	return out, nil
 }

@@ -76,6 +76,18 @@ func evaluate(ctx context.Context, t Target, scores []float64, group, part []int
 	return e.classes()
 }
 
+// Hits tells for each row whether scores [n, outputs] say its class: 1 or 0.
+func Hits(t Target, scores []float64) []float64 {
+	k := t.Outputs()
+	hit := make([]float64, t.Len())
+	for i, class := range t.Class {
+		if decide(scores[i*k:(i+1)*k]) == class {
+			hit[i] = 1
+		}
+	}
+	return hit
+}
+
 type evaluation struct {
 	ctx    context.Context
 	t      Target
@@ -88,14 +100,13 @@ type evaluation struct {
 func (e evaluation) classes() (Metrics, error) {
 	n, k := e.t.Len(), e.t.K()
 	m := Metrics{N: n, Majority: e.t.Majority()}
-	hit := make([]float64, n)
+	hit := Hits(e.t, e.scores)
 	right, called := make([]float64, k), make([]float64, k)
 	total := 0
 	for i, class := range e.t.Class {
 		said := decide(e.row(i))
 		called[said]++
 		if said == class {
-			hit[i] = 1
 			right[class]++
 			total++
 		}

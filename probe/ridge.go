@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/gemm"
 	"loupe/vectors"
 )
 
@@ -111,14 +112,14 @@ func newRidgeSpectrum(m *mat.Dense) (*ridgeSpectrum, error) {
 	for i := range n {
 		floats.Sub(c.RawRowView(i), mean)
 	}
-	var gram mat.SymDense
+	gram := mat.NewSymDense(min(n, d), nil)
 	if n < d {
 		gram.SymOuterK(1, c)
 	} else {
-		gram.SymOuterK(1, c.T())
+		gemm.AddGram(gram.RawSymmetric(), nil, c.RawMatrix())
 	}
 	var e mat.EigenSym
-	if !e.Factorize(&gram, true) {
+	if !e.Factorize(gram, true) {
 		return nil, fmt.Errorf("eigenvalues of the activations: %w", vectors.ErrNotConverged)
 	}
 	var v mat.Dense

@@ -10,6 +10,7 @@ import (
 	"loupe/experiments/demo"
 	"loupe/internal/config"
 	"loupe/probe/capture"
+	"loupe/probe/sweep"
 	"loupe/sae/training"
 )
 
@@ -18,6 +19,7 @@ func configKinds() []config.Kind {
 	return []config.Kind{
 		{Name: capture.Kind, Doc: "write a model's activations over a corpus to a store", New: newCaptureConfig},
 		{Name: training.Kind, Doc: "train sparse autoencoders", New: newTrainingConfig},
+		{Name: sweep.Kind, Doc: "fit probes to a store's activations, beside their controls", New: newProbeConfig},
 		demo.Kind(),
 		autoencoders.Kind(),
 	}

@@ -76,6 +76,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newConfigCmd(a, configKinds()),
 		newListCmd(a),
 		newSAECmd(a),
+		newProbeCmd(a),
 		newRunCmd(a),
 		newCaptureCmd(a),
 		newStoreCmd(a),

@@ -41,6 +41,7 @@ func TestLinesMatchThePeers(t *testing.T) {
 			"task=mixed,mib=256,d=768,ctx=128,dtype=float32,B=4096",
 		}},
 		{SAE(), []string{"d=384,F=6144,k=32,B=2048", "d=768,F=24576,k=32,B=4096"}},
+		{Vectors(), []string{"task=probe,n=20000,d=768"}},
 	} {
 		var ids []string
 		for _, c := range test.kind.Cases(o) {
@@ -147,5 +148,25 @@ func TestStoreCases(t *testing.T) {
 	}
 	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
 		t.Errorf("scratch left behind: %v, %v", left, err)
+	}
+}
+
+// TestVectorsCases runs the probe's cases on a small problem.
+func TestVectorsCases(t *testing.T) {
+	o := Options{Threads: 2, Steps: 1, Seconds: 0.01}
+	for _, c := range []Case{
+		{"loupe", []Field{{"task", "probe"}, {"n", 300}, {"d", 20}}}, {"loupe", []Field{{"task", "probe_sweep"}, {"n", 300}, {"d", 20}, {"layers", 2}, {"concepts", 3}}},
+	} {
+		fields, err := runVectors(t.Context(), o, c)
+		if err != nil {
+			t.Errorf("%s: %v", c.ID(), err)
+			continue
+		}
+		if s, ok := fields[0].Value.(float64); !ok || fields[0].Key != "seconds" || s <= 0 {
+			t.Errorf("%s: %v", c.ID(), fields)
+		}
+	}
+	if _, err := runVectors(t.Context(), o, Case{"loupe", []Field{{"task", "guess"}}}); err == nil {
+		t.Error("an unknown task ran")
 	}
 }
