@@ -91,7 +91,7 @@ type Config struct {
 
 // JumpReLUConfig is what JumpReLU alone has.
 type JumpReLUConfig struct {
-	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient"`
+	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient; 0: the paper's 0.001 or, for runs below 4e8 tokens, 4e5 / tokens, at most 0.1"`
 	Kernel     string  `json:"kernel" enum:"rectangle,gaussian,triangular,cosine,epanechnikov,quartic,silverman,cauchy" doc:"shape of what stands for the step's gradient"`
 	Init       float64 `json:"init_threshold" doc:"threshold of every latent at the start"`
 	InitL0     float64 `json:"init_l0" doc:"active latents per row at the start: each threshold is a quantile of its latent's pre-activations on the initial sample; 0: init_threshold for all"`
@@ -103,7 +103,7 @@ type JumpReLUConfig struct {
 
 // MatryoshkaConfig is what Matryoshka alone has.
 type MatryoshkaConfig struct {
-	Widths   []int `json:"widths" doc:"sizes of the prefixes, rising, the last d_sae; empty: d_sae/16, /8, /4, /2, /1"`
+	Widths   []int `json:"widths" doc:"sizes of the prefixes, rising, the last d_sae; empty: 1/32, 3/32, 7/32, 15/32 and all of d_sae, as in arXiv:2503.17547"`
 	PerRow   bool  `json:"per_row" doc:"keep k latents of each row instead of k times the rows of the batch; saved as topk"`
 	LevelAux bool  `json:"level_aux" doc:"one AuxK for each band of latents against its prefix's residual"`
 }
@@ -129,7 +129,7 @@ func DefaultConfig() Config {
 		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768, InitEncoder: InitTied, InitBDec: InitMedian,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
-		JumpReLU: JumpReLUConfig{Bandwidth: 0.001, Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
+		JumpReLU: JumpReLUConfig{Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
 		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
 		// The mixture is that of science-of-finetuning's dictionary_learning.
 		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1},
@@ -157,6 +157,9 @@ func (c Config) Resolve(width int) (Config, error) {
 	c = c.resolveArch()
 	if c.LR == 0 && c.DSAE > 0 && c.Batch > 0 && c.Tokens > 0 {
 		c.LR = c.defaultRate()
+	}
+	if c.JumpReLU.Bandwidth == 0 && c.Tokens > 0 {
+		c.JumpReLU.Bandwidth = c.defaultBandwidth()
 	}
 	if c.DeadTokens == 0 {
 		c.DeadTokens = max(1, min(10_000_000, c.Tokens/10))

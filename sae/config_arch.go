@@ -149,8 +149,8 @@ func (c Config) resolveArch() Config {
 	}
 	if c.Arch == ArchMatryoshka && len(c.Matryoshka.Widths) == 0 {
 		c.Matryoshka.Widths = nil
-		for by := 16; by > 1; by /= 2 {
-			if w := c.DSAE / by; w > 0 && !slices.Contains(c.Matryoshka.Widths, w) {
+		for _, share := range []int{1, 3, 7, 15} { // of 32: each group of latents twice as large as the one before
+			if w := c.DSAE * share / 32; w > 0 && !slices.Contains(c.Matryoshka.Widths, w) {
 				c.Matryoshka.Widths = append(c.Matryoshka.Widths, w)
 			}
 		}
@@ -230,8 +230,8 @@ func (c Config) validateJumpReLU(bad func(string, any, string) error, number fun
 		return bad("target_l0", c.TargetL0, fmt.Sprintf("above 0 for jumprelu.sparsity %q", j.Sparsity))
 	case !number(j.Init):
 		return bad("jumprelu.init_threshold", j.Init, "at least 0")
-	case !(j.InitL0 >= 0 && j.InitL0 <= float64(c.DSAE)) || j.InitL0 > 0 && (c.crosses() || c.crossLayer()):
-		return bad("jumprelu.init_l0", j.InitL0, fmt.Sprintf("between 0 (off) and d_sae = %d, and 0 where several sites are read", c.DSAE))
+	case !number(j.InitL0) || j.InitL0 > 0 && (c.crosses() || c.crossLayer()):
+		return bad("jumprelu.init_l0", j.InitL0, "0 (off) or more, and 0 where several sites are read")
 	case !number(j.TanhScale):
 		return bad("jumprelu.tanh_scale", j.TanhScale, "at least 0")
 	case !number(j.PreActCoef):

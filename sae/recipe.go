@@ -66,9 +66,10 @@ func (c *Config) gatedRecipe() {
 	c.Warmup, c.Decay = 0.05, 0
 }
 
-// jumpReLURecipe is that of arXiv:2407.14435: activations of mean squared norm 1, unit decoder rows, thresholds that
-// start at 0.001 with a rectangle of width 0.001, rate 7e-5 with a warm-up, Adam with beta 0 and 0.999, lambda on L0 with
-// a warm-up. The sparsity terms that hold a target themselves have weight 1, as in dictionary_learning. With sparsity tanh
+// jumpReLURecipe is that of arXiv:2407.14435: activations of mean squared norm 1, unit decoder rows, rate 7e-5 with a
+// warm-up, Adam with beta 0 and 0.999, lambda on L0 with a warm-up. Its rectangle of width 0.001 is for the 4e9 tokens of its
+// runs, see defaultBandwidth, and so are thresholds that start at 0.001 and take 10^5 steps to arrive: here they start
+// where the data has four times target_l0 active (jumprelu.init_l0, 0 for the paper's). The sparsity terms that hold a target themselves have weight 1, as in dictionary_learning. With sparsity tanh
 // it is the recipe of Anthropic's Circuits Updates of January 2025.
 func (c *Config) jumpReLURecipe() {
 	if c.JumpReLU.Sparsity == SparsityTanh {
@@ -80,19 +81,22 @@ func (c *Config) jumpReLURecipe() {
 	if c.JumpReLU.Sparsity == SparsityTarget || c.JumpReLU.Sparsity == SparsityQuadratic {
 		c.SparsityCoef = 1
 	}
-	c.JumpReLU.Bandwidth, c.JumpReLU.Init, c.JumpReLU.Kernel = 0.001, 0.001, KernelRectangle
+	c.JumpReLU.Bandwidth, c.JumpReLU.Init, c.JumpReLU.InitL0, c.JumpReLU.Kernel = 0, 0.001, 4*float64(c.K), KernelRectangle
 	c.Beta1, c.Beta2, c.AdamEps, c.Clip = 0, 0.999, 1e-8, 0
 	c.Warmup, c.Decay = 0.05, 0
 }
 
 // januaryRecipe is JumpReLU's in Anthropic's Circuits Updates of January 2025: activations scaled to E|x| = sqrt(d), free
-// decoder rows, a rectangle of width 2 whose gradient reaches the pre-activation too, thresholds that start at 0.1, the
-// penalty sum tanh(4 f |W_dec row|) with a weight of 5 to 20 that rises over the whole run, 3e-6 on pre-activations of dead
+// decoder rows, a rectangle of width 2 whose gradient reaches the pre-activation too, a start at which the data decides how often
+// each latent is active (there by the encoder's bias, here by the threshold), the penalty sum tanh(4 f |W_dec row|) with a weight of 5 to 20 that rises over the whole run, 3e-6 on pre-activations of dead
 // latents, a rate that falls over the last 20 %.
 func (c *Config) januaryRecipe() {
 	c.aprilRecipe()
 	c.SparsityCoef, c.SparsityWarmup = 10, 1
 	c.JumpReLU.Bandwidth, c.JumpReLU.Init, c.JumpReLU.Kernel = 2, 0.1, KernelRectangle
+	if !c.crosses() && !c.crossLayer() {
+		c.JumpReLU.InitL0 = 4 * float64(c.K)
+	}
 	c.JumpReLU.TanhScale, c.JumpReLU.PreActCoef, c.JumpReLU.STEToInput = 4, 3e-6, true
 }
 
@@ -121,18 +125,19 @@ const (
 	ratePursuit  = 3e-4
 	rateTemporal = 1e-3
 	rateBudget   = 4
+	gatedBudget  = 8 // its paper's rate is six times the others'
 	rateMost     = 3e-3
 )
 
 // defaultRate is the peak rate of an architecture: dictionary_learning's rule 2e-4 sqrt(2^14 / d_sae) where a number of
 // latents is kept, otherwise the recipe's, but at least rateBudget / steps, up to rateMost.
 func (c Config) defaultRate() float64 {
-	paper := 0.0
+	paper, budget := 0.0, float64(rateBudget)
 	switch c.base() {
 	case ArchStandard:
 		paper = rateApril
 	case ArchGated:
-		paper = rateGated
+		paper, budget = rateGated, gatedBudget
 	case ArchJumpReLU:
 		paper = rateJumpReLU
 	case ArchMatchingPursuit:
@@ -142,5 +147,9 @@ func (c Config) defaultRate() float64 {
 	default:
 		return 2e-4 * math.Sqrt(16384/float64(c.DSAE))
 	}
-	return max(paper, min(rateBudget/float64(c.Steps()), rateMost))
+	return max(paper, min(budget/float64(c.Steps()), rateMost))
 }
+
+// defaultBandwidth is the paper's 0.001 or, for shorter runs, as much as 400,000 tokens give, a tenth of what the paper's
+// do: only pre-activations within the rectangle teach a threshold. Above 0.1 it would be as wide as the thresholds are high.
+func (c Config) defaultBandwidth() float64 { return max(0.001, min(4e5/float64(c.Tokens), 0.1)) }

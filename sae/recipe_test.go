@@ -24,7 +24,7 @@ func TestDefaultsFor(t *testing.T) {
 	if topk.Beta1 != 0.9 || topk.Loss != LossFVU || topk.Normalize != NormalizeExpected {
 		t.Errorf("topk: %+v", topk)
 	}
-	if jump.Beta1 != 0 || jump.Loss != LossMSE || jump.Normalize != NormalizeUnit || jump.JumpReLU.Bandwidth != 0.001 || jump.TargetL0 != 32 {
+	if jump.Beta1 != 0 || jump.Loss != LossMSE || jump.Normalize != NormalizeUnit || jump.JumpReLU.Bandwidth != 0 || jump.JumpReLU.InitL0 != 128 || jump.TargetL0 != 32 {
 		t.Errorf("jumprelu: %+v", jump)
 	}
 	jump.JumpReLU.Sparsity = SparsityTanh
@@ -46,7 +46,7 @@ func TestDefaultRate(t *testing.T) {
 		{ArchStandard, 4096 * 1_000_000, 5e-5},  // the paper's
 		{ArchStandard, 4096 * 10_000, 4e-4},     // 4 / 10,000
 		{ArchJumpReLU, 4096 * 100, 3e-3},        // the most
-		{ArchGated, 4096 * 20_000, 3e-4},        // above 4 / 20,000
+		{ArchGated, 4096 * 40_000, 3e-4},        // above 8 / 40,000
 		{ArchJumpReLUSkip, 4096 * 40_000, 1e-4}, // as jumprelu
 	} {
 		cfg := DefaultsFor(c.arch)

@@ -21,7 +21,7 @@ func TestRecipeOfArchitecture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"beta1": "0", "normalize_activations": "unit_mean_square_norm", "jumprelu.bandwidth": "0.001", "clip": "2", "target_l0": "32"} {
+	for key, want := range map[string]string{"beta1": "0", "normalize_activations": "unit_mean_square_norm", "jumprelu.init_l0": "128", "clip": "2", "target_l0": "32"} {
 		found := false
 		for _, v := range c.Values {
 			if v.Key == key || strings.HasSuffix(v.Key, "."+key) {
