@@ -10,28 +10,44 @@ import (
 	"loupe/internal/graphtest"
 )
 
-// TestEnginesAgree compares the hand-written sparse gradients (hybrid and xla) with the automatic ones of the dense
-// program over some steps with dead latents, for every loss, decoder and selection rule.
+// TestEnginesAgree compares the hand-written sparse gradients (host, hybrid and xla) with the automatic ones of the dense
+// program over some steps with dead latents, for every loss, decoder and selection rule. 32 rows and 70 latents do not fill
+// the host's tiles.
 func TestEnginesAgree(t *testing.T) {
 	b := graphtest.Backend(t)
 	if graphtest.IsGo(t) {
 		t.Skip("the Go backend runs the host and hybrid engines only; TestFiniteDifferences checks its gradients there")
 	}
 	for i, c := range []struct {
-		loss, decoder string
-		rescale       bool
-	}{{LossFVU, DecoderUnit, false}, {LossFVU, DecoderFree, true}, {LossMSE, DecoderUnit, false}, {LossMSE, DecoderFree, true}} {
-		t.Run(fmt.Sprintf("%s/%s/rescale=%v", c.loss, c.decoder, c.rescale), func(t *testing.T) {
+		arch, loss, decoder string
+		rescale             bool
+	}{
+		{ArchTopK, LossFVU, DecoderUnit, false},
+		{ArchTopK, LossFVU, DecoderFree, true},
+		{ArchTopK, LossMSE, DecoderUnit, false},
+		{ArchAbsTopK, LossMSE, DecoderFree, true},
+		{ArchBatchTopK, LossFVU, DecoderFree, true},
+		{ArchMatryoshka, LossMSE, DecoderUnit, false},
+		{ArchTopKTranscoder, LossFVU, DecoderFree, false},
+	} {
+		t.Run(fmt.Sprintf("%s/%s/%s/rescale=%v", c.arch, c.loss, c.decoder, c.rescale), func(t *testing.T) {
 			cfg := small(t, func(cfg *Config) {
 				cfg.Loss, cfg.Decoder, cfg.RescaleByDecoder, cfg.AdamEps = c.loss, c.decoder, c.rescale, 1e-6
+				cfg.Arch, cfg.DSAE = c.arch, 70
+				if c.arch == ArchTopKTranscoder {
+					cfg.DOut = 9
+				}
 			})
-			x := normals(7, 3*cfg.Batch*cfg.DIn)
-			p := newParams(initialWeights(cfg, x, x))
-			scaleBy(p.w.dec[:5*cfg.DIn], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
+			x, y := normals(7, 3*cfg.Batch*cfg.DIn), normals(8, 3*cfg.Batch*cfg.width())
+			if !cfg.transcodes() {
+				y = x
+			}
+			p := newParams(initialWeights(cfg, x, y))
+			scaleBy(p.w.dec[:5*cfg.width()], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
 			dead := []int32{1, 2, 5, 9, 30, 31, 32, 33, 60, 61, 63}
 			states := map[string]params{}
 			outs := map[string]stepOutput{}
-			for _, name := range engines(t) {
+			for _, name := range enginesFor(t, cfg) {
 				e, err := newEngine(b, name, cfg, p.clone())
 				if err != nil {
 					t.Fatal(err)
@@ -39,6 +55,9 @@ func TestEnginesAgree(t *testing.T) {
 				var out stepOutput
 				for s := range 3 {
 					in := stepInput{x: x[s*cfg.Batch*cfg.DIn : (s+1)*cfg.Batch*cfg.DIn], rate: 1e-3, t: int64(s + 1)}
+					if cfg.transcodes() {
+						in.y = y[s*cfg.Batch*cfg.width() : (s+1)*cfg.Batch*cfg.width()]
+					}
 					if s > 0 || i > 0 { // the program without AuxK is compiled in the first case only
 						in.dead = dead
 					}
@@ -56,7 +75,10 @@ func TestEnginesAgree(t *testing.T) {
 			if stats.aux <= 0 {
 				t.Fatal("AuxK is not part of the loss, so that its gradient is not compared")
 			}
-			for _, name := range []string{EngineHost, EngineHybrid, EngineXLA} {
+			for _, name := range enginesFor(t, cfg) {
+				if name == EngineDense {
+					continue
+				}
 				got, o := states[name], outs[name]
 				near(t, name+" loss", o.loss, stats.loss, 1e-5)
 				near(t, name+" aux", o.aux, stats.aux, 1e-5)
