@@ -31,6 +31,7 @@ type trainerState struct {
 	Scales    []float64      `json:"scales"`
 	OutScales []float64      `json:"out_scales"`
 	Threshold []float64      `json:"threshold"` // batchtopk's
+	Near      float64        `json:"near"`      // latents with a gradient in the last step
 	Control   controller     `json:"control"`
 	Config    Config         `json:"config"`
 	Metadata  map[string]any `json:"metadata,omitempty"`
@@ -55,7 +56,7 @@ func (t *Trainer) WriteCheckpoint(dir string, cursor []byte) error {
 	if err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
-	state := trainerState{stateFormat, t.step, t.scales, t.outScales, t.threshold, t.control, t.cfg, t.meta, cursor, digest}
+	state := trainerState{stateFormat, t.step, t.scales, t.outScales, t.threshold, t.near, t.control, t.cfg, t.meta, cursor, digest}
 	if err := writeJSON(filepath.Join(dir, stateFile), state); err != nil {
 		return fmt.Errorf("sae: write checkpoint: %w", err)
 	}
@@ -160,7 +161,7 @@ func readCheckpoint(b compute.Backend, path string) (*Trainer, []byte, error) {
 		}
 	}
 	t := &Trainer{
-		cfg: s.Config, step: s.Step, scales: s.Scales, outScales: s.OutScales, threshold: s.Threshold, control: s.Control, meta: s.Metadata,
+		cfg: s.Config, step: s.Step, scales: s.Scales, outScales: s.OutScales, threshold: s.Threshold, near: s.Near, control: s.Control, meta: s.Metadata,
 	}
 	for i, v := range t.standards() {
 		want := []int{s.Config.inWidth()}

@@ -34,6 +34,12 @@ func measures(b compute.Backend, cfg Config, name string) bool {
 // fastest. The host engine takes part where the processor has the vector form of its product. On the Go backend, whose
 // TopK is unusably slow, there is no measurement.
 func fastestEngine(b compute.Backend, cfg Config, p params, x, y []float32) (string, error) {
+	if cfg.sparseReLU() { // the steps at the start would say nothing about those to come
+		if matmul.Fast() && b.HasSharedBuffers() {
+			return EngineHost, nil
+		}
+		return EngineDense, nil
+	}
 	if b.Name() == "go" {
 		if matmul.Fast() {
 			return EngineHost, nil

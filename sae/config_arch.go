@@ -90,8 +90,8 @@ func (c Config) revives() bool {
 // byMagnitude tells whether latents are selected by magnitude and keep their signs.
 func (c Config) byMagnitude() bool { return c.base() == ArchAbsTopK }
 
-// supports tells whether an engine can train the architecture: the sparse ones are for those that keep a number of
-// latents of one site, and "xla" is for topk alone.
+// supports tells whether an engine can train the architecture: the sparse ones are for those that keep a number of latents
+// of one site, "host" also for standard and jumprelu, and "xla" for topk alone.
 func supports(c Config, engine string) bool {
 	if engine == EngineDense {
 		return true
@@ -104,6 +104,8 @@ func supports(c Config, engine string) bool {
 		return engine == EngineHost || engine == EngineHybrid || engine == EngineXLA
 	case ArchAbsTopK, ArchBatchTopK, ArchTopKTranscoder:
 		return engine == EngineHost || engine == EngineHybrid
+	case ArchStandard, ArchJumpReLU, ArchTranscoder, ArchJumpReLUTranscoder:
+		return c.sparseReLU() && engine == EngineHost
 	case ArchMatryoshka:
 		return !c.Matryoshka.LevelAux && (engine == EngineHost || engine == EngineHybrid)
 	}
@@ -154,7 +156,7 @@ func (c Config) resolveArch() Config {
 		}
 		c.Matryoshka.Widths = append(c.Matryoshka.Widths, c.DSAE)
 	}
-	if c.Engine == EngineAuto && !supports(c, EngineHybrid) {
+	if c.Engine == EngineAuto && !supports(c, EngineHost) {
 		c.Engine = EngineDense
 	}
 	return c
@@ -188,7 +190,13 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 	case c.folds() && c.Arch == ArchMatchingPursuit:
 		return bad("normalize_activations", c.Normalize, "another one: scales cannot be folded into matching pursuit's tied weights")
 	case c.Engine != EngineAuto && !supports(c, c.Engine):
-		return bad("engine", c.Engine, fmt.Sprintf("%q or %q for %s with normalisation %s", EngineAuto, EngineDense, c.Arch, c.Normalize))
+		able := []string{EngineAuto}
+		for _, name := range []string{EngineHost, EngineHybrid, EngineXLA, EngineDense} {
+			if supports(c, name) {
+				able = append(able, name)
+			}
+		}
+		return bad("engine", c.Engine, fmt.Sprintf("one of %q for %s with normalisation %s", able, c.Arch, c.Normalize))
 	}
 	switch c.base() {
 	case ArchTemporal:

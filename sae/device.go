@@ -118,6 +118,7 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 		out.loss, out.aux, out.sparsity = float64(s[statLoss]), float64(s[statAux]), float64(s[statSparsity])
 		out.mse, out.variance = float64(s[statSSE])/float64(n), float64(s[statVariance])/float64(n)
 		out.l0, out.gradNorm = float64(s[statActive])/float64(n), float64(s[statGradNorm])
+		out.near = float64(s[statNear]) / float64(n)
 		more, sites := s[numStats:], e.cfg.outSites()
 		take := func(count, by int) []float64 {
 			out := make([]float64, count)

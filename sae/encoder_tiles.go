@@ -16,7 +16,8 @@ type tileEncoder struct {
 	all    tileSide  // every latent
 	dead   tileSide  // those of AuxK
 	topK   *tileTopK
-	batch  *tileBatch // of batchtopk; nil: k latents of each row
+	batch  *tileBatch // of batchtopk
+	above  *tileAbove // of standard and jumprelu
 	aux    *tileTopK
 }
 
@@ -29,9 +30,12 @@ func newTileEncoder(cfg Config) *tileEncoder {
 	e := &tileEncoder{cfg: cfg, x: make([]float32, n*d), packed: make([]float32, matmul.PackedLen(n, d, matmul.TileRows))}
 	workers := workerCount()
 	e.blocks = max(1, (e.rowPanels()/blockPanels+workers-1)/workers*workers)
-	if cfg.byBatch() {
+	switch {
+	case cfg.byBatch():
 		e.batch = newTileBatch(n, e.blocks, cfg.batchK())
-	} else {
+	case cfg.sparseReLU():
+		e.above = newTileAbove(e.blocks, cfg.jumps())
+	default:
 		e.topK = newTileTopK(n, cfg.K, cfg.byMagnitude())
 	}
 	return e
@@ -59,6 +63,11 @@ func (e *tileEncoder) choose() (Latents, float64, error) {
 	if e.batch != nil {
 		lat, least := e.batch.run(func() { e.scan(&e.all, e.batch) })
 		return lat, float64(least), nil
+	}
+	if e.above != nil {
+		e.scan(&e.all, e.above)
+		lat, _ := e.above.selector.keep(float32(math.Inf(-1)))
+		return lat, 0, nil
 	}
 	e.topK.reset(nil, 0)
 	e.scan(&e.all, e.topK)
@@ -89,14 +98,11 @@ func (e *tileEncoder) scan(side *tileSide, pick tilePicker) {
 		t := &tile{}
 		for col := 0; col < side.n; col += matmul.TileCols {
 			w := side.panels[col*d : (col+matmul.TileCols)*d]
-			bias, scale := side.bias[col:col+matmul.TileCols], side.scale
-			if scale != nil {
-				scale = scale[col : col+matmul.TileCols]
-			}
+			c := side.columns(col)
 			for p := first; p < last; p++ {
 				limit := limits[(p-first)*matmul.TileRows : (p-first+1)*matmul.TileRows]
 				matmul.Tile(&t.scores, e.packed[p*matmul.TileRows*d:(p+1)*matmul.TileRows*d], w)
-				if finishTile(t, bias, scale, limit, e.cfg.byMagnitude()) {
+				if finishTile(t, c, limit, e.cfg.byMagnitude()) {
 					pick.take(block, p*matmul.TileRows, col, t, limit)
 				}
 			}
@@ -129,6 +135,20 @@ type tileSide struct {
 	panels []float32
 	bias   []float32 // padded with NaN, which exceeds no limit
 	scale  []float32 // norms of the decoder rows; nil without RescaleByDecoder
+	floor  []float32 // what a latent's scores must exceed; nil: nothing
+}
+
+// tileColumns are a side's numbers for the columns of a tile.
+type tileColumns struct{ bias, scale, floor []float32 }
+
+func (s *tileSide) columns(col int) tileColumns {
+	part := func(x []float32) []float32 {
+		if x == nil {
+			return nil
+		}
+		return x[col : col+matmul.TileCols]
+	}
+	return tileColumns{part(s.bias), part(s.scale), part(s.floor)}
 }
 
 // pack takes over the weights of the listed latents; nil: all.
@@ -144,10 +164,15 @@ func (s *tileSide) pack(cfg Config, w weights, list []int32) {
 		if cfg.RescaleByDecoder {
 			s.scale = make([]float32, size)
 		}
+		if cfg.jumps() {
+			s.floor = make([]float32, size)
+		}
 	}
 	s.panels, s.bias = s.panels[:size*d], s.bias[:size]
-	if s.scale != nil {
-		s.scale = s.scale[:size]
+	for _, x := range []*[]float32{&s.scale, &s.floor} {
+		if *x != nil {
+			*x = (*x)[:size]
+		}
 	}
 	parallelEach(size/matmul.TileCols, func(_, p int) {
 		lo, hi := p*matmul.TileCols, min((p+1)*matmul.TileCols, s.n)
@@ -168,6 +193,10 @@ func (s *tileSide) pack(cfg Config, w weights, list []int32) {
 			s.bias[j] = w.bEnc[i]
 			if s.scale != nil {
 				s.scale[j] = norm2(w.dec[i*dOut : (i+1)*dOut])
+			}
+			if s.floor != nil { // a little less, since a score at the very end of the kernel may be rounded into it
+				reach := jumpReach(cfg.JumpReLU.Kernel, cfg.JumpReLU.Bandwidth)
+				s.floor[j] = float32(float64(max(w.more[0][i], 0)) - 1.0001*reach)
 			}
 		}
 		matmul.Pack(s.panels[lo*d:(lo+matmul.TileCols)*d], rows, d, matmul.TileCols)

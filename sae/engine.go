@@ -28,6 +28,7 @@ type stepInput struct {
 	rate float64   // learning rate
 	t    int64     // Adam's step, from 1
 	dead []int32   // dead latents, ascending
+	near float64   // stepOutput.near of the step before
 }
 
 // stepOutput is what a step reports, in the units of the scaled input.
@@ -40,6 +41,7 @@ type stepOutput struct {
 	siteMSE   []float64 // mse of each site of the output; nil: there is one
 	siteVar   []float64 // variance of each site
 	l0        float64   // mean number of active latents
+	near      float64   // the same with those near enough to their threshold for a gradient
 	gradNorm  float64   // before clipping
 	rowSSE    []float64 // [B], squared error of each row; valid until the next step
 	fired     []bool    // [F]; valid until the next step
@@ -62,6 +64,9 @@ func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, er
 	}
 	switch name {
 	case EngineHybrid, EngineHost:
+		if cfg.sparseReLU() {
+			return newAdaptive(b, cfg, p), nil
+		}
 		return newHybrid(b, cfg, p, name == EngineHost)
 	case EngineXLA, EngineDense:
 		return newDevice(b, name, cfg, p)

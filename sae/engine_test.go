@@ -21,21 +21,32 @@ func TestEnginesAgree(t *testing.T) {
 	for i, c := range []struct {
 		arch, loss, decoder string
 		rescale             bool
+		sparsity            string // jumprelu's; quadratic with gradients into the pre-activations and another kernel
 	}{
-		{ArchTopK, LossFVU, DecoderUnit, false},
-		{ArchTopK, LossFVU, DecoderFree, true},
-		{ArchTopK, LossMSE, DecoderUnit, false},
-		{ArchAbsTopK, LossMSE, DecoderFree, true},
-		{ArchBatchTopK, LossFVU, DecoderFree, true},
-		{ArchMatryoshka, LossMSE, DecoderUnit, false},
-		{ArchTopKTranscoder, LossFVU, DecoderFree, false},
+		{ArchTopK, LossFVU, DecoderUnit, false, ""},
+		{ArchTopK, LossFVU, DecoderFree, true, ""},
+		{ArchTopK, LossMSE, DecoderUnit, false, ""},
+		{ArchAbsTopK, LossMSE, DecoderFree, true, ""},
+		{ArchBatchTopK, LossFVU, DecoderFree, true, ""},
+		{ArchMatryoshka, LossMSE, DecoderUnit, false, ""},
+		{ArchTopKTranscoder, LossFVU, DecoderFree, false, ""},
+		{ArchJumpReLU, LossFVU, DecoderUnit, false, SparsityStep},
+		{ArchJumpReLU, LossMSE, DecoderFree, false, SparsityTarget},
+		{ArchJumpReLUTranscoder, LossMSE, DecoderFree, false, SparsityQuadratic},
+		{ArchStandard, LossMSE, DecoderFree, false, ""},
 	} {
 		t.Run(fmt.Sprintf("%s/%s/%s/rescale=%v", c.arch, c.loss, c.decoder, c.rescale), func(t *testing.T) {
 			cfg := small(t, func(cfg *Config) {
 				cfg.Loss, cfg.Decoder, cfg.RescaleByDecoder, cfg.AdamEps = c.loss, c.decoder, c.rescale, 1e-6
-				cfg.Arch, cfg.DSAE = c.arch, 70
-				if c.arch == ArchTopKTranscoder {
+				cfg.Arch, cfg.DSAE, cfg.Engine = c.arch, 70, EngineHost
+				if c.arch == ArchTopKTranscoder || c.arch == ArchJumpReLUTranscoder {
 					cfg.DOut = 9
+				}
+				if c.sparsity != "" {
+					cfg.JumpReLU.Sparsity, cfg.JumpReLU.Init, cfg.JumpReLU.Bandwidth, cfg.TargetL0 = c.sparsity, 0.5, 0.2, 10
+				}
+				if c.sparsity == SparsityQuadratic {
+					cfg.JumpReLU.STEToInput, cfg.JumpReLU.Kernel = true, KernelEpanechnikov
 				}
 			})
 			x, y := normals(7, 3*cfg.Batch*cfg.DIn), normals(8, 3*cfg.Batch*cfg.width())
@@ -44,6 +55,7 @@ func TestEnginesAgree(t *testing.T) {
 			}
 			p := newParams(initialWeights(cfg, x, y))
 			scaleBy(p.w.dec[:5*cfg.width()], map[bool]float32{true: 1.5, false: 1}[c.decoder == DecoderFree])
+			scaleBy(p.w.enc, 2) // away from the thresholds of most latents
 			dead := []int32{1, 2, 5, 9, 30, 31, 32, 33, 60, 61, 63}
 			states := map[string]params{}
 			outs := map[string]stepOutput{}
@@ -54,7 +66,7 @@ func TestEnginesAgree(t *testing.T) {
 				}
 				var out stepOutput
 				for s := range 3 {
-					in := stepInput{x: x[s*cfg.Batch*cfg.DIn : (s+1)*cfg.Batch*cfg.DIn], rate: 1e-3, t: int64(s + 1)}
+					in := stepInput{x: x[s*cfg.Batch*cfg.DIn : (s+1)*cfg.Batch*cfg.DIn], rate: 1e-3, t: int64(s + 1), coef: 0.3}
 					if cfg.transcodes() {
 						in.y = y[s*cfg.Batch*cfg.width() : (s+1)*cfg.Batch*cfg.width()]
 					}
@@ -72,8 +84,8 @@ func TestEnginesAgree(t *testing.T) {
 				defer e.close()
 			}
 			want, stats := states[EngineDense], outs[EngineDense]
-			if stats.aux <= 0 {
-				t.Fatal("AuxK is not part of the loss, so that its gradient is not compared")
+			if cfg.selects() && stats.aux <= 0 || !cfg.selects() && stats.sparsity <= 0 {
+				t.Fatal("AuxK or the sparsity term is not part of the loss, so that its gradient is not compared")
 			}
 			for _, name := range enginesFor(t, cfg) {
 				if name == EngineDense {
@@ -83,10 +95,12 @@ func TestEnginesAgree(t *testing.T) {
 				near(t, name+" loss", o.loss, stats.loss, 1e-5)
 				near(t, name+" aux", o.aux, stats.aux, 1e-5)
 				near(t, name+" mse", o.mse, stats.mse, 1e-5)
+				near(t, name+" sparsity", o.sparsity, stats.sparsity, 1e-5)
+				near(t, name+" near", o.near, stats.near, 0)
 				near(t, name+" variance", o.variance, stats.variance, 1e-5)
 				near(t, name+" l0", o.l0, stats.l0, 0)
 				near(t, name+" gradient norm", o.gradNorm, stats.gradNorm, 1e-4)
-				for i := range 4 {
+				for i := range layout(cfg) {
 					nearly(t, name+" "+layout(cfg)[i].name, got.w.slices()[i], want.w.slices()[i], 1e-5, 2e-5)
 					// The first moments are sums of the gradients themselves: Adam cannot hide a wrong scale here.
 					nearly(t, name+" m "+layout(cfg)[i].name, got.m.slices()[i], want.m.slices()[i], 1e-3, 1e-6*o.gradNorm)

@@ -24,6 +24,7 @@ type hybrid struct {
 	fired  []bool
 	rowSSE []float64 // squared error of each row
 	list   entries
+	relu   *reluStep  // of standard and jumprelu
 	rowSum *chunkSums // [max(d, w)] per chunk of rows or latents
 	scalar *chunkSums // a few numbers per chunk
 }
@@ -36,6 +37,9 @@ func newHybrid(b compute.Backend, cfg Config, p params, host bool) (*hybrid, err
 		p:    p,
 		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f), rowSSE: make([]float64, n),
 		rowSum: newChunkSums(max(n, f), max(d, w)), scalar: newChunkSums(max(n, f), 4),
+	}
+	if cfg.sparseReLU() {
+		h.relu = &reluStep{rowL0: make([]float64, n), norms: make([]float32, f)}
 	}
 	h.err = make([]float32, (len(h.levels)+1)*n*w)
 	if host {
@@ -74,13 +78,19 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	}
 	out.least = []float64{least}
 	h.unscale(h.act)
+	if h.relu != nil {
+		h.activate()
+	}
 	if len(h.gAct) < len(h.act.Index) {
 		h.gAct = make([]float32, len(h.act.Index))
 	}
 	coef := lossCoef{main: mainCoef(h.cfg, n, out.variance)}
 	sse, all, l0 := h.forward(in, coef.main) // of the whole dictionary, of all levels
 	var auxSSE float64
-	aux := len(in.dead) > 0 && h.cfg.AuxCoef > 0 && coef.main > 0
+	if h.relu != nil {
+		out.sparsity = h.sparsity(in.coef)
+	}
+	aux := len(in.dead) > 0 && h.cfg.revives() && coef.main > 0
 	if aux {
 		coef.aux = auxCoef(h.cfg, n, len(in.dead), h.residualVariance(coef.main))
 		if h.auxAct, err = h.enc.among(h.p.w, in.dead, min(h.cfg.AuxK, len(in.dead))); err != nil {
@@ -91,10 +101,11 @@ func (h *hybrid) step(in stepInput) (stepOutput, error) {
 	}
 	out.mse, out.l0, out.variance = sse/float64(n), l0/float64(n), out.variance/float64(n)
 	out.aux = coef.aux * auxSSE
-	out.loss = coef.main*all + out.aux
+	out.loss = coef.main*all + out.aux + out.sparsity
+	out.near = float64(len(h.act.Index)) / float64(n)
 
-	h.list.build(h.cfg.DSAE, h.levels, h.act, h.gAct, h.auxAct, h.gAux, aux, h.raw())
-	out.gradNorm = h.gradients()
+	h.list.build(h, aux)
+	out.gradNorm = h.gradients(in.coef)
 	if err := checkFinite(h.cfg, in, out, h.p.w); err != nil {
 		return out, err
 	}

@@ -48,7 +48,7 @@ func (h *hybrid) forward(in stepInput, main float64) (sse, all, active float64) 
 				}
 			}
 			for j, i := range index {
-				if value[j] != 0 {
+				if value[j] != 0 || h.relu != nil {
 					h.gAct[first+j] = dot(h.errAt(levelOf(h.levels, i), r), h.decoder(i))
 				}
 			}

@@ -7,8 +7,9 @@ import (
 )
 
 // gradients fills grad from the entries and returns its norm. The gradient of b_dec is the sum of the rows of the
-// reconstruction's gradient, less what flows back through x - b_dec: sum_i gb_enc[i] W_enc[:, i].
-func (h *hybrid) gradients() float64 {
+// reconstruction's gradient, less what flows back through x - b_dec: sum_i gb_enc[i] W_enc[:, i]. coef is the weight of the
+// sparsity term.
+func (h *hybrid) gradients(coef float64) float64 {
 	n, d, w, f := h.cfg.Batch, h.d, h.w, h.cfg.DSAE
 	centred := h.enc.input()
 	direct := h.sums(h.err[:n*w])
@@ -18,6 +19,9 @@ func (h *hybrid) gradients() float64 {
 			from, to := h.list.of(i)
 			h.active[i] = to > from
 			h.grad.bEnc[i] = 0
+			if h.cfg.jumps() {
+				h.grad.more[0][i] = sum32(h.list.theta[from:to])
+			}
 			if to == from {
 				continue
 			}
@@ -26,15 +30,18 @@ func (h *hybrid) gradients() float64 {
 			clear(gd)
 			matmul.AddRows(gd, h.err, h.list.at[from:to], h.list.value[from:to])
 			matmul.AddRows(ge, centred, h.list.row[from:to], h.list.grad[from:to])
-			var gb float32
-			for _, v := range h.list.grad[from:to] {
-				gb += v
-			}
+			gb := sum32(h.list.grad[from:to])
 			h.grad.bEnc[i] = gb
+			if h.relu != nil && !h.cfg.jumps() {
+				h.lassoDecoder(coef, i, sum32(h.list.value[from:to]), gd)
+			}
 			if dec := h.decoder(int32(i)); h.cfg.Decoder == DecoderUnit {
 				axpy(-dot(gd, dec), dec, gd)
 			}
 			acc[0] += squaredNorm(ge) + squaredNorm(gd) + float64(gb)*float64(gb)
+			if h.cfg.jumps() {
+				acc[0] += float64(h.grad.more[0][i]) * float64(h.grad.more[0][i])
+			}
 			if !h.cfg.centres() {
 				continue
 			}
@@ -74,6 +81,13 @@ func (h *hybrid) update(k adamCoef) {
 			bound(h.cfg.Decoder, w.dec[from:to])
 		}
 		adam(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
+		if h.cfg.jumps() {
+			theta := w.more[0][lo:hi]
+			for j, v := range theta {
+				theta[j] = max(v, 0)
+			}
+			adam(&k, theta, m.more[0][lo:hi], v.more[0][lo:hi], g.more[0][lo:hi])
+		}
 	})
 	adam(&k, w.bDec, m.bDec, v.bDec, g.bDec)
 }

@@ -68,24 +68,25 @@ func adamPlain(k *adamCoef, w, m, v, g []float32) {
 	}
 }
 
-// finishTilePlain turns the products of a tile into scores, (product + bias) scale, and marks those above their row's
-// limit, or those whose magnitude is. It tells whether there are any; scores of rows without any are left unfinished.
-func finishTilePlain(t *tile, bias, scale, limits []float32, magnitude bool) bool {
-	bias = bias[:matmul.TileCols]
+// finishTilePlain turns the products of a tile into scores, (product + bias) scale, and marks those above both their row's
+// limit and their column's floor, or those whose magnitude is. It tells whether there are any; scores of rows without any
+// are left unfinished.
+func finishTilePlain(t *tile, c tileColumns, limits []float32, magnitude bool) bool {
+	bias := c.bias[:matmul.TileCols]
 	some := false
 	for r, limit := range limits[:matmul.TileRows] {
 		row := t.scores[r*matmul.TileCols : (r+1)*matmul.TileCols]
 		var hits uint32
 		for j := range row {
 			v := row[j] + bias[j]
-			if scale != nil {
-				v *= scale[j]
+			if c.scale != nil {
+				v *= c.scale[j]
 			}
 			row[j] = v
 			if magnitude && v < 0 {
 				v = -v
 			}
-			if v > limit {
+			if v > limit && (c.floor == nil || v > c.floor[j]) {
 				hits |= 1 << j
 			}
 		}

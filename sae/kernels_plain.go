@@ -12,6 +12,6 @@ func dot(x, y []float32) float32 { return dotPlain(x, y) }
 
 func adam(k *adamCoef, w, m, v, g []float32) { adamPlain(k, w, m, v, g) }
 
-func finishTile(t *tile, bias, scale, limits []float32, magnitude bool) bool {
-	return finishTilePlain(t, bias, scale, limits, magnitude)
+func finishTile(t *tile, c tileColumns, limits []float32, magnitude bool) bool {
+	return finishTilePlain(t, c, limits, magnitude)
 }

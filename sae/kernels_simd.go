@@ -78,14 +78,19 @@ func adam(k *adamCoef, w, m, v, g []float32) {
 }
 
 // finishTile is finishTilePlain.
-func finishTile(t *tile, bias, scale, limits []float32, magnitude bool) bool {
+func finishTile(t *tile, c tileColumns, limits []float32, magnitude bool) bool {
 	if !archsimd.X86.AVX512() {
-		return finishTilePlain(t, bias, scale, limits, magnitude)
+		return finishTilePlain(t, c, limits, magnitude)
 	}
-	b0, b1 := archsimd.LoadFloat32x16Slice(bias), archsimd.LoadFloat32x16Slice(bias[16:])
+	b0, b1 := archsimd.LoadFloat32x16Slice(c.bias), archsimd.LoadFloat32x16Slice(c.bias[16:])
 	s0, s1 := archsimd.BroadcastFloat32x16(1), archsimd.BroadcastFloat32x16(1)
-	if scale != nil {
-		s0, s1 = archsimd.LoadFloat32x16Slice(scale), archsimd.LoadFloat32x16Slice(scale[16:])
+	if c.scale != nil {
+		s0, s1 = archsimd.LoadFloat32x16Slice(c.scale), archsimd.LoadFloat32x16Slice(c.scale[16:])
+	}
+	f0 := archsimd.BroadcastFloat32x16(float32(math.Inf(-1)))
+	f1 := f0
+	if c.floor != nil {
+		f0, f1 = archsimd.LoadFloat32x16Slice(c.floor), archsimd.LoadFloat32x16Slice(c.floor[16:])
 	}
 	some := uint32(0)
 	for r, limit := range limits[:matmul.TileRows] {
@@ -98,7 +103,7 @@ func finishTile(t *tile, bias, scale, limits []float32, magnitude bool) bool {
 			var zero archsimd.Float32x16
 			a0, a1 = v0.Max(zero.Sub(v0)), v1.Max(zero.Sub(v1))
 		}
-		hits := uint32(a0.Greater(l).ToBits()) | uint32(a1.Greater(l).ToBits())<<16
+		hits := uint32(a0.Greater(l.Max(f0)).ToBits()) | uint32(a1.Greater(l.Max(f1)).ToBits())<<16
 		t.hits[r] = hits
 		if hits != 0 {
 			v0.StoreSlice(row)

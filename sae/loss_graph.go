@@ -25,6 +25,7 @@ type lossOutput struct {
 	main, aux, sparsity *Node // scalars; nil: none
 	e                   *Node // [b, w], reconstruction less target, in the units of the target
 	fired               *Node // [f], rows on which each latent is active
+	near                *Node // scalar, active latents and those near their threshold; nil: the active ones
 	least               *Node // [selections], smallest active score of each; 0: none
 }
 

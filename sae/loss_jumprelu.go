@@ -34,6 +34,10 @@ func jumpReLULoss(in lossInput) lossOutput {
 	l0 := ReduceSum(Add(above, Mul(pull, rect)), 1) // [b]
 	e := f.decode(acts)
 	out := lossOutput{main: squared(in, e), e: e, fired: ReduceSum(above, 0)}
+	if in.cfg.sparseReLU() {
+		inside := Or(GreaterThan(held, heldTheta), NotEqual(rect, ZerosLike(rect)))
+		out.near = ReduceAllSum(ReduceSum(ConvertDType(inside, h.DType()), 0))
+	}
 	switch cfg.Sparsity {
 	case SparsityTanh:
 		out.sparsity = ReduceAllMean(ReduceSum(Tanh(MulScalar(Mul(acts, decoderNorms(in)), cfg.TanhScale)), 1))

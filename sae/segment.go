@@ -7,14 +7,16 @@ type entries struct {
 	start       []int32 // [F+1]
 	row, at     []int32
 	value, grad []float32
+	theta       []float32 // gradient for the threshold; jumprelu
 }
 
 // of returns where the uses of latent i are.
 func (l *entries) of(i int) (lo, hi int) { return int(l.start[i]), int(l.start[i+1]) }
 
-// build groups the kept latents of a batch and, with aux, the dead ones. Slots with value 0 are empty, except that
-// with raw an AuxK activation may be anything.
-func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct Latents, gAux []float32, aux, raw bool) {
+// build groups the kept latents of a batch and, with aux, the dead ones. Slots with value 0 are empty, except that an AuxK
+// activation may be 0 where negative ones are let through, and an activation is where it has a gradient for a threshold.
+func (l *entries) build(h *hybrid, aux bool) {
+	f, jumps := h.cfg.DSAE, h.cfg.jumps()
 	if len(l.start) != f+1 {
 		l.start = make([]int32, f+1)
 	}
@@ -26,9 +28,9 @@ func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct
 			}
 		}
 	}
-	count(act, false)
+	count(h.act, jumps)
 	if aux {
-		count(auxAct, raw)
+		count(h.auxAct, h.raw())
 	}
 	for i := range f {
 		l.start[i+1] += l.start[i]
@@ -38,28 +40,37 @@ func (l *entries) build(f int, levels []int, act Latents, gAct []float32, auxAct
 		l.row, l.at, l.value, l.grad = make([]int32, total), make([]int32, total), make([]float32, total), make([]float32, total)
 	}
 	l.row, l.at, l.value, l.grad = l.row[:total], l.at[:total], l.value[:total], l.grad[:total]
+	if jumps && cap(l.theta) < total {
+		l.theta = make([]float32, total)
+	}
+	if jumps {
+		l.theta = l.theta[:total]
+	}
 	// Placing moves each start to the start of the next latent; afterwards all are shifted back by one.
-	rows := act.Rows()
+	rows := h.act.Rows()
 	place := func(a Latents, g []float32, aux, all bool) {
 		for r := range a.Rows() {
 			lo, hi := a.span(r)
 			for j := lo; j < hi; j++ {
 				i := a.Index[j]
 				if all || a.Value[j] != 0 {
-					level := len(levels)
+					level := len(h.levels)
 					if !aux {
-						level = levelOf(levels, i)
+						level = levelOf(h.levels, i)
 					}
 					to := l.start[i]
 					l.start[i]++
 					l.row[to], l.at[to], l.value[to], l.grad[to] = int32(r), int32(level*rows+r), a.Value[j], g[j]
+					if jumps {
+						l.theta[to] = h.relu.gTheta[j]
+					}
 				}
 			}
 		}
 	}
-	place(act, gAct, false, false)
+	place(h.act, h.gAct, false, jumps)
 	if aux {
-		place(auxAct, gAux, true, raw)
+		place(h.auxAct, h.gAux, true, h.raw())
 	}
 	copy(l.start[1:], l.start[:f])
 	l.start[0] = 0

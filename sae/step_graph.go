@@ -23,6 +23,7 @@ const (
 	statSSE
 	statVariance
 	statActive
+	statNear
 	statGradNorm
 	numStats // then, site by site, squared errors and variances, the least active score of each selection, the squared error of each row
 )
@@ -146,6 +147,7 @@ func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *No
 	stats[statLoss], stats[statAux], stats[statSparsity] = out.total(), orZero(out.aux, zero), orZero(out.sparsity, zero)
 	stats[statSSE], stats[statVariance] = ReduceAllSum(Square(out.e)), in.variance
 	stats[statActive] = ReduceAllSum(out.fired)
+	stats[statNear] = orZero(out.near, stats[statActive])
 	more := Concatenate([]*Node{
 		siteSums(in.cfg, ReduceSum(Square(out.e), 0)),
 		siteSums(in.cfg, ReduceSum(Square(Sub(in.y, ReduceAndKeep(in.y, ReduceMean, 0))), 0)),

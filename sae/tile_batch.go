@@ -2,11 +2,8 @@ package sae
 
 import (
 	"math"
-	"math/bits"
 	"sync"
 	"sync/atomic"
-
-	"loupe/internal/matmul"
 )
 
 // tileBatch finds the latents that batchtopk keeps, with [batchSelector]'s rule. It knows a lower bound of the limit, the
@@ -23,7 +20,7 @@ type tileBatch struct {
 	seen     int
 }
 
-// candidate is a score above zero.
+// candidate is a score that may be kept.
 type candidate struct {
 	row, index int32
 	score      float32
@@ -66,12 +63,7 @@ func (s *tileBatch) begin(block, _ int, limits []float32) {
 }
 
 func (s *tileBatch) take(block, row, col int, t *tile, _ []float32) {
-	for r, hits := range t.hits {
-		for ; hits != 0; hits &= hits - 1 {
-			j := bits.TrailingZeros32(hits)
-			s.found[block] = append(s.found[block], candidate{int32(row + r), int32(col + j), t.scores[r*matmul.TileCols+j]})
-		}
-	}
+	s.found[block] = t.appendHits(s.found[block], row, col)
 }
 
 // end groups a block's scores by row, where they come in order of index, and raises the bound.

@@ -31,8 +31,15 @@ func TestFinishTile(t *testing.T) {
 			bias[j], scale[j] = float32(rng.NormFloat64()), float32(rng.Float64())
 		}
 		bias[rng.IntN(len(bias))] = float32(math.NaN())
+		c := tileColumns{bias: bias}
 		if rng.IntN(2) == 0 {
-			scale = nil
+			c.scale = scale
+		}
+		if rng.IntN(2) == 0 {
+			c.floor = make([]float32, matmul.TileCols)
+			for j := range c.floor {
+				c.floor[j] = float32(rng.IntN(7) - 3)
+			}
 		}
 		limits := make([]float32, matmul.TileRows)
 		for r := range limits {
@@ -40,8 +47,8 @@ func TestFinishTile(t *testing.T) {
 		}
 		limits[3] = float32(math.Inf(1))
 		magnitude := rng.IntN(2) == 0
-		some := finishTile(a, bias, scale, limits, magnitude)
-		if want := finishTilePlain(b, bias, scale, limits, magnitude); some != want || a.hits != b.hits || a.hits[3] != 0 {
+		some := finishTile(a, c, limits, magnitude)
+		if want := finishTilePlain(b, c, limits, magnitude); some != want || a.hits != b.hits || a.hits[3] != 0 {
 			t.Fatalf("marks %v %x, plain %v %x", some, a.hits, want, b.hits)
 		}
 		for r, hits := range a.hits {

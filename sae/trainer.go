@@ -61,6 +61,8 @@ type Trainer struct {
 	target                []float32 // of a transcoder, scaled
 	dead                  []int32
 	meta                  map[string]any
+
+	near float64 // latents of a row with a gradient in the last step, on average; at the start as many as there may be
 }
 
 // NewTrainer returns a trainer at step 0. cfg must be resolved. sample, [n, width] with n >= 1, gives the input scale and
@@ -80,7 +82,7 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 	n := len(sample) / width
 	x, y := make([]float32, n*cfg.inWidth()), make([]float32, n*(width-cfg.inWidth()))
 	split(cfg, sample, x, y)
-	t := &Trainer{cfg: cfg, scales: siteScales(cfg, x, cfg.inSites(), cfg.DIn), control: newController(cfg), threshold: make([]float64, cfg.selections())}
+	t := &Trainer{cfg: cfg, scales: siteScales(cfg, x, cfg.inSites(), cfg.DIn), control: newController(cfg), threshold: make([]float64, cfg.selections()), near: float64(cfg.latents())}
 	t.outScales = t.scales
 	if cfg.transcodes() {
 		t.outScales = siteScales(cfg, y, cfg.outSites(), cfg.width()/cfg.outSites())
@@ -101,6 +103,7 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 		if err := measureThresholds(b, cfg, w, x); err != nil {
 			return nil, err
 		}
+		t.near = cfg.JumpReLU.InitL0
 	}
 	p := newParams(w)
 	if cfg.Engine == EngineAuto {
@@ -179,10 +182,11 @@ func (t *Trainer) Step(batch []float32) (StepStats, error) {
 	t.dead = t.deadLatents(t.dead)
 	rate := learningRate(t.cfg, next)
 	coef := t.control.Coef * sparsityShare(t.cfg, next)
-	out, err := t.eng.step(stepInput{x: t.scaled, y: t.target, rate: rate, t: next, dead: t.dead, coef: coef})
+	out, err := t.eng.step(stepInput{x: t.scaled, y: t.target, rate: rate, t: next, dead: t.dead, coef: coef, near: t.near})
 	if err != nil {
 		return StepStats{}, fmt.Errorf("sae: step %d: %w", next, err)
 	}
+	t.near = out.near
 	t.control.observe(t.cfg, out.l0)
 	if t.cfg.byBatch() {
 		for i, least := range out.least {

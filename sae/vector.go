@@ -53,3 +53,12 @@ func transpose(dst, src []float32, rows, cols int) {
 		}
 	})
 }
+
+// sum32 returns the sum of x in order.
+func sum32(x []float32) float32 {
+	var sum float32
+	for _, v := range x {
+		sum += v
+	}
+	return sum
+}
