@@ -66,13 +66,13 @@ func TestAdaptive(t *testing.T) {
 func TestNearIsKept(t *testing.T) {
 	b := graphtest.Backend(t)
 	cfg := small(t, func(c *Config) { c.Arch, c.Engine, c.JumpReLU.InitL0 = ArchJumpReLU, EngineHost, 3 })
-	x := normals(7, cfg.Batch*cfg.DIn)
+	x := normals(7, 2000*cfg.DIn)
 	tr, err := NewTrainer(b, cfg, x)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tr.Close()
-	if _, err := tr.Step(x); err != nil {
+	if _, err := tr.Step(x[:cfg.Batch*cfg.DIn]); err != nil {
 		t.Fatal(err)
 	}
 	if tr.eng.(*adaptive).host == nil {

@@ -32,8 +32,8 @@ func archConfig(t *testing.T, arch string, edit func(*Config)) Config {
 			edit(c)
 		}
 		c.Engine = EngineDense // no measurement: it compiles every engine
-		if supports(*c, EngineHybrid) {
-			c.Engine = EngineHybrid
+		if supports(*c, EngineHost) {
+			c.Engine = EngineHost
 		}
 	})
 }

@@ -24,7 +24,7 @@ func small(t testing.TB, edit func(*Config)) Config {
 	cfg := DefaultConfig()
 	cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens, cfg.AuxK = 64, 4, 32, 32*20, 8
 	cfg.LR, cfg.Warmup, cfg.Decay, cfg.InitRows = 1e-3, 0.1, 0.2, 64
-	cfg.DeadTokens, cfg.Engine, cfg.CheckpointTokens = 96, EngineHybrid, 32*5
+	cfg.DeadTokens, cfg.Engine, cfg.CheckpointTokens = 96, EngineHost, 32*5
 	if edit != nil {
 		edit(&cfg)
 	}
