@@ -100,7 +100,7 @@ func TestExpectations(t *testing.T) {
 		lines            bool
 	}{
 		{"experiments/autoencoders/minilm.yaml", "", "", true},
-		{"experiments/autoencoders/minilm.yaml", "train.tokens=5", "for experiments/autoencoders/minilm.yaml as it stands", true},
+		{"experiments/autoencoders/minilm.yaml", "tokens=500000", "for experiments/autoencoders/minilm.yaml as it stands", true},
 		{"experiments/autoencoders/smollm2.yaml", "", "", true},
 		{"experiments/autoencoders/quick.yaml", "", "", false},
 		{"experiments/demo/config.yaml", "", "", true},
