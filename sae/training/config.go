@@ -26,6 +26,7 @@ type Config struct {
 	EvalSplit    string `json:"eval_split" doc:"split to evaluate on; empty: that of the training"`
 	EvalTokens   int64  `json:"eval_tokens" doc:"rows to evaluate on at the end; 0: none"`
 	MetricsEvery int64  `json:"metrics_every" doc:"steps between lines of metrics.jsonl"`
+	TensorBoard  bool   `json:"tensorboard" doc:"write TensorBoard event files too, in the folder tensorboard of the run"`
 	Grid
 	Archs []string `json:"archs" doc:"architectures: an element of saes for each"`
 	SAEs  []Entry  `json:"saes" inherit:"true" doc:"several grids of SAEs, each with the keys given here besides its own; seed is then that of the data's order"`
@@ -89,6 +90,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Weights.Validate(); err != nil {
 		return err
+	}
+	if c.sequence() > 0 && !c.Weights.None() {
+		return fmt.Errorf("subsample and class_weights leave out rows, and %s reads whole sequences; leave them out", sae.ArchTemporal)
 	}
 	if c.Store == "" && !c.Weights.None() {
 		return errors.New("subsample and class_weights need a store, which knows the tokens and documents beforehand; capture one, or leave them out")

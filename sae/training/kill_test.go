@@ -214,13 +214,14 @@ func pairStore(t *testing.T) string {
 	return dir
 }
 
-// allArchitectures is a configuration with an SAE of every architecture, on pairStore: 30 steps, a checkpoint at every third.
-func allArchitectures(t *testing.T, dir string) string {
+// architectures is a configuration with an SAE of each of these architectures, on pairStore: 30 steps, a checkpoint at every
+// third.
+func architectures(t *testing.T, dir string, archs []string) string {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: sae\nname: all\nstore: %s\nd_sae: 20\nk: 3\nbatch: 32\ntokens: 960\ncheckpoint_tokens: 96\ninit_rows: 64\ndead_tokens: 96\n"+
-		"aux_k: 4\nlr: 3e-3\neval_tokens: 100\nsplit: train\neval_split: test\nsaes:\n", dir)
-	for _, arch := range sae.Trainable() {
+		"aux_k: 4\nlr: 3e-3\neval_tokens: 100\nsplit: train\neval_split: test\ntemporal: {context: 8, heads: 3}\nsaes:\n", dir)
+	for _, arch := range archs {
 		cfg := sae.DefaultsFor(arch)
 		cfg.DSAE, cfg.K, cfg.Batch, cfg.Engine, cfg.Layers = 20, 3, 32, sae.EngineHybrid, 0
 		width := 12
@@ -246,31 +247,37 @@ func allArchitectures(t *testing.T, dir string) string {
 	return path
 }
 
-// TestKill trains an SAE of every architecture in one run, kills it with SIGKILL at random moments after random steps, goes
-// on, and wants every file of an unbroken run.
+// TestKill trains an SAE of every architecture in one run - the temporal one, whose rows come in sequences, in a run of its
+// own - kills it with SIGKILL at random moments after random steps, goes on, and wants every file of an unbroken run.
 func TestKill(t *testing.T) {
 	if graphtest.IsGo(t) {
 		t.Skip("the dense programs are for XLA")
 	}
-	path := allArchitectures(t, pairStore(t))
-	whole, broken := t.TempDir(), t.TempDir()
-	start := time.Now()
-	finishChild(t, path, whole)
-	t.Logf("unbroken: %v", time.Since(start).Round(time.Millisecond))
-	want := runFiles(t, whole)
-	saes := map[string]bool{}
-	for name := range want {
-		if rest, ok := strings.CutPrefix(name, "weights/"); ok {
-			saes[strings.Split(rest, "/")[0]] = true
-		}
+	rest := slices.DeleteFunc(sae.Trainable(), func(arch string) bool { return arch == sae.ArchTemporal })
+	dir := pairStore(t)
+	for name, archs := range map[string][]string{"all": rest, "temporal": {sae.ArchTemporal}} {
+		t.Run(name, func(t *testing.T) {
+			path := architectures(t, dir, archs)
+			whole, broken := t.TempDir(), t.TempDir()
+			start := time.Now()
+			finishChild(t, path, whole)
+			t.Logf("unbroken: %v", time.Since(start).Round(time.Millisecond))
+			want := runFiles(t, whole)
+			saes := map[string]bool{}
+			for name := range want {
+				if rest, ok := strings.CutPrefix(name, "weights/"); ok {
+					saes[strings.Split(rest, "/")[0]] = true
+				}
+			}
+			if len(saes) != len(archs) {
+				t.Errorf("%d SAEs of %d architectures", len(saes), len(archs))
+			}
+			if killed := killAndResume(t, path, broken, 3, 12); killed != 3 {
+				t.Errorf("%d kills, want 3", killed)
+			}
+			sameFiles(t, runFiles(t, broken), want)
+		})
 	}
-	if len(saes) != len(sae.Trainable()) {
-		t.Errorf("%d SAEs of %d architectures", len(saes), len(sae.Trainable()))
-	}
-	if killed := killAndResume(t, path, broken, 3, 12); killed != 3 {
-		t.Errorf("%d kills, want 3", killed)
-	}
-	sameFiles(t, runFiles(t, broken), want)
 }
 
 // killAndResume kills a child up to kills times, each after 1 to most steps and a random moment, then lets one end. It
@@ -304,7 +311,7 @@ func TestKillStream(t *testing.T) {
 	r := readingOf(t, 40)
 	path := filepath.Join(t.TempDir(), "stream.yaml")
 	text := fmt.Sprintf("kind: sae\nname: stream\nmodel: %s\ncorpus: {kind: jsonl, path: %s, held_out: 0.3}\nbuckets: [16, 32]\nmax_length: 32\nbatch_tokens: 256\nwindow: 3\n"+
-		"buffer: 150\nsplit: train\neval_split: held-out\neval_tokens: 50\nbatch: 32\ntokens: 960\ncheckpoint_tokens: 96\ninit_rows: 200\nd_sae: 48\nk: 4\ndead_tokens: 96\n"+
+		"buffer: 150\ntensorboard: true\nsplit: train\neval_split: held-out\neval_tokens: 50\nbatch: 32\ntokens: 960\ncheckpoint_tokens: 96\ninit_rows: 200\nd_sae: 48\nk: 4\ndead_tokens: 96\n"+
 		"saes:\n- {arch: topk, sites: [%s, %s], seeds: [1, 2], engine: hybrid}\n- {arch: topk_transcoder, pairs: [{input: %s, target: %s}], engine: dense}\n",
 		r.Model, r.Corpus.Path, siteA, siteB, siteA, siteB)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -323,7 +330,7 @@ func TestKillStream(t *testing.T) {
 func TestCorruptCheckpoint(t *testing.T) {
 	graphtest.Backend(t)
 	path := filepath.Join(t.TempDir(), "two.yaml")
-	text := fmt.Sprintf("kind: sae\nname: two\nstore: %s\nsites: [a, b]\nd_sae: 20\nk: 3\nbatch: 32\ntokens: 9600\ncheckpoint_tokens: 96\ninit_rows: 64\nengine: hybrid\neval_tokens: 0\n", pairStore(t))
+	text := fmt.Sprintf("kind: sae\nname: two\nstore: %s\nsites: [a, b]\nd_sae: 20\nk: 3\nbatch: 32\ntokens: 9600\ncheckpoint_tokens: 96\ninit_rows: 64\nengine: hybrid\neval_tokens: 0\ntensorboard: true\nmetrics_every: 7\n", pairStore(t))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -107,6 +107,7 @@ func TestConfigErrors(t *testing.T) {
 		"site: a\narchs: [topk]\nsaes: [{k: 1}]\n":            "archs and saes are both set",
 		"site: a\narchs: [topq]\n":                            "topk",
 		"site: a\neval_tokens: -1\n":                          "eval_tokens is -1",
+		"site: a\narch: temporal\nsubsample: 0.1\n":           "reads whole sequences",
 		"site: a\nsubsample: 2\n":                             "subsample is 2",
 		"site: a\nclass_weights: [{class: x, weight: 1}]\n":   "class_weights.0",
 		"site: a\nstore: \"\"\nmodel: m\nsubsample: 0.1\n":    "need a store",

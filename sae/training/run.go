@@ -3,6 +3,7 @@ package training
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 
 	"loupe/internal/progress"
@@ -110,16 +111,20 @@ func (j *Job) train(ctx context.Context, dir *run.Dir, opt RunOptions) (*Report,
 	if opt.Progress != nil {
 		bar = opt.Progress(g.Steps()*batch - g.Tokens())
 	}
+	boards, err := j.boards(dir, g)
+	if err != nil {
+		return nil, nil, err
+	}
 	err = g.Train(ctx, src, sae.GroupOptions{
 		Save: dir.SaveCheckpoint, SaveInterrupted: dir.SaveInterrupted,
 		OnStep: func(all []sae.StepStats) error {
 			bar.Note(note(all))
 			bar.Add(batch)
-			return j.metrics(dir, g, all)
+			return j.metrics(dir, boards, g, all)
 		},
 	})
 	bar.Done()
-	if err != nil {
+	if err = errors.Join(err, boards.close()); err != nil {
 		return nil, nil, err
 	}
 	report := &Report{Tokens: g.Tokens()}
@@ -139,19 +144,34 @@ func (j *Job) train(ctx context.Context, dir *run.Dir, opt RunOptions) (*Report,
 	return report, coders, nil
 }
 
-// metrics writes a step's lines.
-func (j *Job) metrics(dir *run.Dir, g *sae.Group, all []sae.StepStats) error {
+// boards opens the event files, where they are wanted.
+func (j *Job) boards(dir *run.Dir, g *sae.Group) (boards, error) {
+	switch {
+	case !j.cfg.TensorBoard:
+		return nil, nil
+	case j.cfg.single():
+		return openBoards(dir, []string{""})
+	}
+	return openBoards(dir, g.Names())
+}
+
+// metrics writes a step's lines, and the same to the event files.
+func (j *Job) metrics(dir *run.Dir, boards boards, g *sae.Group, all []sae.StepStats) error {
 	if step := all[0].Step; step%j.cfg.MetricsEvery != 0 && step != 1 && step != g.Steps() {
 		return nil
 	}
 	for i, s := range all {
 		values := s.Metrics()
 		values["tokens"] = float64(s.Tokens)
-		var err error
+		name, err := "", error(nil)
 		if j.cfg.single() {
 			err = dir.Metrics(s.Step, values)
 		} else {
-			err = dir.MetricsOf(s.Step, "sae", g.Names()[i], values)
+			name = g.Names()[i]
+			err = dir.MetricsOf(s.Step, "sae", name, values)
+		}
+		if err == nil && boards != nil {
+			err = boards.add(name, s.Step, values)
 		}
 		if err != nil {
 			return err
