@@ -63,8 +63,9 @@ func TestStoreDir(t *testing.T) {
 		}
 		return d
 	}
-	if dir("a", 1) != dir("a", 1) || dir("a", 1) == dir("a", 2) || filepath.Dir(dir("a")) != "stores" {
-		t.Errorf("%s, %s, %s", dir("a", 1), dir("a", 1), dir("a", 2))
+	first, again, other := dir("a", 1), dir("a", 1), dir("a", 2)
+	if first != again || first == other || filepath.Dir(dir("a")) != "stores" {
+		t.Errorf("%s, %s, %s", first, again, other)
 	}
 }
 
