@@ -42,7 +42,7 @@ func TestSpuriousTasks(t *testing.T) {
 func TestAblationSuites(t *testing.T) {
 	f := miniLM(t)
 	b := f.bench(t)
-	b.ProbePairs = 10
+	b.ProbePairs = 4
 	d := f.subject.Model.Spec.DModel
 	random := mustNew(t, "random", "random", randomTopK(f.site, d, 2*d, 16))
 	trans := randomTopK(f.site, d, d, 4)

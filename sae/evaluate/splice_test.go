@@ -98,7 +98,7 @@ func TestSpliceDecoderTranscoder(t *testing.T) {
 func TestSpliceEncoder(t *testing.T) {
 	f := miniLM(t)
 	b := f.bench(t)
-	b.Texts = 60
+	b.Texts = 24
 	d := f.subject.Model.Spec.DModel
 	perfect, random := whole(t, b, f.site), mustNew(t, "random", "random", randomTopK(f.site, d, 2*d, 8))
 	o, err := b.Splice(t.Context(), []*Dictionary{perfect, random})
@@ -106,7 +106,7 @@ func TestSpliceEncoder(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := valuesOf(o)
-	if v := got[perfect.Name]; v["cosine"].Value < 0.9999 || v["knn_overlap"].Value < 0.98 || v["zero_shot_agreement"].Value != 1 || v["drift"].Value > 0.01 {
+	if v := got[perfect.Name]; v["cosine"].Value < 0.9999 || v["knn_overlap"].Value < 0.97 || v["zero_shot_agreement"].Value != 1 || v["drift"].Value > 0.01 {
 		t.Errorf("all components: %+v", v)
 	}
 	if v := got["random"]; v["cosine"].Value > 0.95 || v["cosine_error_kept"].Value < 0.9999 {

@@ -252,9 +252,18 @@ func (s *Subject) joint(ctx context.Context, sites siteKey, texts []string) (*Ac
 	return all, nil
 }
 
+// capturePlan captures a site and runs no layer after it.
+func capturePlan(batch, seq int, site model.Site) model.Plan {
+	p := model.Plan{Batch: batch, Seq: seq, Captures: []model.Capture{{Site: site}}}
+	if site.Kind.InBlock() {
+		p.To = site.Layer + 1
+	}
+	return p
+}
+
 // batch runs some texts of one length, padded with repetitions of the first, and copies their rows to a.
 func (s *Subject) batch(ctx context.Context, site model.Site, encodings []token.Encoding, texts []int, size, length int, a *Activations) (err error) {
-	program, err := s.Engine.Compile(s.Model.Spec, model.Plan{Batch: size, Seq: length, Captures: []model.Capture{{Site: site}}})
+	program, err := s.Engine.Compile(s.Model.Spec, capturePlan(size, length, site))
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
@@ -313,7 +322,7 @@ func (s *Subject) run(ctx context.Context, site model.Site, tokens []int32) (x [
 		return nil, fmt.Errorf("evaluate: a text has %d tokens; at most %d are run", len(tokens), lengths[at-1])
 	}
 	length := lengths[at]
-	program, err := s.Engine.Compile(s.Model.Spec, model.Plan{Batch: 1, Seq: length, Captures: []model.Capture{{Site: site}}})
+	program, err := s.Engine.Compile(s.Model.Spec, capturePlan(1, length, site))
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
