@@ -3,7 +3,6 @@ package tensorboard
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -215,5 +214,5 @@ print(json.dumps({tag: [[e.step, e.value] for e in a.Scalars(tag)] for tag in a.
 			}
 		}
 	}
-	t.Log(fmt.Sprintf("%s read %d values", python, 3*len(steps)))
+	t.Logf("%s read %d values", python, 3*len(steps))
 }
