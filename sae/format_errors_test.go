@@ -262,7 +262,7 @@ func TestDetectFormat(t *testing.T) {
 		t.Error("a path that is not there has a format")
 	}
 	for _, f := range Formats() {
-		if len(f.Files) == 0 && f.Suffix == "" || f.Writes != (f.Name != FormatGemmaScope) {
+		if len(f.Files) == 0 && f.Suffix == "" || f.Writes == slices.Contains([]string{FormatGemmaScope, FormatLlamaScope}, f.Name) {
 			t.Errorf("format %+v", f)
 		}
 	}

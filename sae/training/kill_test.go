@@ -220,7 +220,7 @@ func architectures(t *testing.T, dir string, archs []string) string {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: sae\nname: all\nstore: %s\nd_sae: 20\nk: 3\nbatch: 32\ntokens: 960\ncheckpoint_tokens: 96\ninit_rows: 64\ndead_tokens: 96\n"+
-		"aux_k: 4\nlr: 3e-3\neval_tokens: 100\nsplit: train\neval_split: test\ntemporal: {context: 8, heads: 3}\nsaes:\n", dir)
+		"aux_k: 4\nlr: 3e-3\neval_tokens: 100\nsplit: train\neval_split: test\ntemporal: {context: 8, heads: 4}\nsaes:\n", dir)
 	for _, arch := range archs {
 		cfg := sae.DefaultsFor(arch)
 		cfg.DSAE, cfg.K, cfg.Batch, cfg.Engine, cfg.Layers = 20, 3, 32, sae.EngineHybrid, 0
