@@ -77,6 +77,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newListCmd(a),
 		newSAECmd(a),
 		newProbeCmd(a),
+		newVectorsCmd(a),
 		newRunCmd(a),
 		newCaptureCmd(a),
 		newStoreCmd(a),
