@@ -15,7 +15,7 @@ import (
 )
 
 func benchKinds() []bench.Kind {
-	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors()}
+	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors(), bench.Generate()}
 }
 
 func newBenchCmd(a *app) *cobra.Command {

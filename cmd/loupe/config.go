@@ -8,6 +8,7 @@ import (
 
 	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
+	"loupe/experiments/papers"
 	"loupe/internal/config"
 	"loupe/probe/capture"
 	"loupe/probe/sweep"
@@ -16,13 +17,17 @@ import (
 
 // configKinds is the table of configuration kinds: what `kind:` in a file may say. A new kind is one line here.
 func configKinds() []config.Kind {
-	return []config.Kind{
+	kinds := []config.Kind{
 		{Name: capture.Kind, Doc: "write a model's activations over a corpus to a store", New: newCaptureConfig},
 		{Name: training.Kind, Doc: "train sparse autoencoders", New: newTrainingConfig},
 		{Name: sweep.Kind, Doc: "fit probes to a store's activations, beside their controls", New: newProbeConfig},
 		demo.Kind(),
 		autoencoders.Kind(),
 	}
+	for _, s := range papers.All() {
+		kinds = append(kinds, s.Kind)
+	}
+	return kinds
 }
 
 func newConfigCmd(a *app, kinds []config.Kind) *cobra.Command {

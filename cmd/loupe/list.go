@@ -14,9 +14,12 @@ import (
 
 func newListCmd(a *app) *cobra.Command {
 	var missing bool
+	var runs string
 	cmd := &cobra.Command{
 		Use:   "list [AREA|KIND]",
 		Short: "List every method, metric, format, data set, model, command and experiment, and how each is checked",
+		Long: "List every method, metric, format, data set, model, command and experiment, and how each is checked. `loupe list experiments` shows,\n" +
+			"for every configuration of an experiment below the working folder, its expectations beside what its newest run here gave.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("one area or kind at a time; usage: %s", cmd.UseLine())
@@ -24,6 +27,9 @@ func newListCmd(a *app) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] == "experiments" {
+				return a.listExperiments(runs)
+			}
 			items, err := inventory.Load()
 			if err != nil {
 				return err
@@ -50,6 +56,7 @@ func newListCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&missing, "missing", false, "only what does not exist yet")
+	cmd.Flags().StringVar(&runs, "runs", "runs", "folder that holds the run folders, for `loupe list experiments`")
 	return cmd
 }
 

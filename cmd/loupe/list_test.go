@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"testing"
 
+	"loupe/internal/config"
+	"loupe/internal/expect"
+	"loupe/internal/graphtest"
 	"loupe/internal/inventory"
+	rundir "loupe/internal/run"
 )
 
 // list runs `loupe list ARGS`.
@@ -95,5 +100,58 @@ func TestList(t *testing.T) {
 	}
 	if _, code := list(t, "a", "b"); code != 2 {
 		t.Errorf("two areas: exit code %d", code)
+	}
+}
+
+// TestListExperiments: every expectation is shown beside what the newest run of its configuration gave.
+func TestListExperiments(t *testing.T) {
+	t.Chdir(graphtest.ModuleRoot(t))
+	runs := t.TempDir()
+	read := func() map[string]listed {
+		out, code := list(t, "experiments", "--json", "--runs", runs)
+		var all []listed
+		if err := json.Unmarshal([]byte(out), &all); code != 0 || err != nil {
+			t.Fatalf("exit code %d, %v\n%s", code, err, out)
+		}
+		by := map[string]listed{}
+		for _, l := range all {
+			by[l.Config] = l
+		}
+		return by
+	}
+	const path = "experiments/demo/config.yaml"
+	before := read()[path]
+	if before.Kind != "demo" || before.Run != "" || len(before.Expected) == 0 || before.Expected[0].Got != nil {
+		t.Errorf("before a run: %+v", before)
+	}
+	c, err := config.Load(configKinds(), config.Input{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := c.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := rundir.Create(rundir.Spec{Root: runs, Name: "demo", Kind: "demo", Config: c.YAML(), ConfigHash: hash})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := read()[path]; l.Run != "" {
+		t.Errorf("a run that is not done is shown: %+v", l)
+	}
+	got := 0.5
+	before.Expected[0].Got, before.Expected[0].Verdict = &got, expect.Missed
+	if err := dir.Write(judgedFile, func(w io.Writer) error { return writeJSON(w, before.Expected) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if l := read()[path]; l.Run == "" || *l.Expected[0].Got != got || l.Expected[0].Verdict != expect.Missed {
+		t.Errorf("after a run: %+v", l)
+	}
+	out, code := list(t, "experiments", "--runs", runs)
+	if code != 0 || !strings.Contains(out, before.Expected[0].Metric) || !strings.Contains(out, "missed") || !strings.Contains(out, "not run here") {
+		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }

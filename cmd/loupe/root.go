@@ -89,8 +89,10 @@ func newRootCmd(a *app) *cobra.Command {
 func (a *app) open() (compute.Backend, error) { return backend.Open(a.backendName) }
 
 // printJSON writes v to standard output as indented JSON.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
+func (a *app) printJSON(v any) error { return writeJSON(a.out, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }

@@ -16,20 +16,35 @@ import (
 
 	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
+	"loupe/experiments/papers"
 	"loupe/internal/config"
 	"loupe/internal/expect"
 	"loupe/internal/lab"
 	rundir "loupe/internal/run"
+	"loupe/internal/study"
 )
 
-// experimentsDir holds one folder per experiment, below the working folder.
-const experimentsDir = "experiments"
+// experimentsDir holds one folder per experiment, below the working folder; those of papers have a folder of their own.
+const (
+	experimentsDir = "experiments"
+	papersDir      = "experiments/papers"
+)
 
 // expectSuffix ends the file of the expectations for one of several configurations in a folder.
 const expectSuffix = ".expect.yaml"
 
-// outcome is what an experiment returns.
+// judgedFile holds the verdicts of a run, in its folder.
+const judgedFile = "tables/expected.json"
+
+// outcome is what an experiment, or a dry run of it, prints.
 type outcome interface{ Print(out io.Writer) error }
+
+// judged is what an experiment returns.
+type judged interface {
+	outcome
+	// Judged is every expectation with its verdict.
+	Judged() []expect.Judgement
+}
 
 // experiment is a kind of configuration that `loupe run` carries out. A new one is a line in experiments.
 type experiment struct {
@@ -37,7 +52,7 @@ type experiment struct {
 	// dry says what a run would cost and writes nothing.
 	dry func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error)
 	// run works in dir, which the caller finishes.
-	run func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error)
+	run func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (judged, error)
 	// seed and name are read from the configuration.
 	seed func(conf any) uint64
 	name func(conf any) string
@@ -56,12 +71,12 @@ func experiments(a *app) []experiment {
 	options := func(in experimentInput) lab.Options {
 		return lab.Options{Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
 	}
-	return []experiment{{
+	all := []experiment{{
 		kind: demo.Kind(),
 		dry: func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error) {
 			return demo.Dry(ctx, b, conf.(*demo.Config), options(in))
 		},
-		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error) {
+		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (judged, error) {
 			return demo.Run(ctx, b, conf.(*demo.Config), dir, options(in))
 		},
 		seed: func(conf any) uint64 { return uint64(conf.(*demo.Config).Seed) },
@@ -71,18 +86,33 @@ func experiments(a *app) []experiment {
 		dry: func(ctx context.Context, b compute.Backend, conf any, in experimentInput) (outcome, error) {
 			return autoencoders.Dry(ctx, b, conf.(*autoencoders.Config), options(in))
 		},
-		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (outcome, error) {
+		run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (judged, error) {
 			return autoencoders.Run(ctx, b, conf.(*autoencoders.Config), dir, options(in))
 		},
 		seed: func(conf any) uint64 { return uint64(conf.(*autoencoders.Config).Seed) },
 		name: func(conf any) string { return conf.(*autoencoders.Config).Name },
 	}}
+	for _, s := range papers.All() {
+		all = append(all, experiment{
+			kind: s.Kind,
+			dry: func(_ context.Context, _ compute.Backend, _ any, in experimentInput) (outcome, error) {
+				return s.Dry(options(in)), nil
+			},
+			run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (judged, error) {
+				return s.Carry(ctx, b, conf, dir, options(in))
+			},
+			seed: func(conf any) uint64 { return uint64(study.BaseOf(conf).Seed) },
+			name: func(conf any) string { return study.BaseOf(conf).Name },
+		})
+	}
+	return all
 }
 
 // runFlags are the flags of `loupe run`.
 type runFlags struct {
 	set          []string
 	dry, resume  bool
+	full         bool
 	runs, stores string
 }
 
@@ -91,7 +121,8 @@ func newRunCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run NAME|CONFIG",
 		Short: "Run an experiment in a run folder and judge it against its expectations",
-		Long: "Run an experiment. NAME stands for " + experimentsDir + "/NAME/config.yaml below the working folder; a path is taken as it is.\n" +
+		Long: "Run an experiment. NAME stands for NAME/config.yaml in " + experimentsDir + " or " + papersDir + " below the working folder, or with --full\n" +
+			"for NAME/full.yaml, the published budget where it differs; a path is taken as it is.\n" +
 			"The summary goes to standard output; the run folder has a report.html, tables and weights.",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExperiment(cmd.Context(), args[0], f) },
@@ -100,13 +131,14 @@ func newRunCmd(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dry, "dry-run", false, "print the steps with their sizes and times, and do nothing")
 	flags.BoolVar(&f.resume, "resume", false, "continue the newest run of this configuration")
+	flags.BoolVar(&f.full, "full", false, "take the published budget, NAME/full.yaml")
 	flags.StringVar(&f.runs, "runs", "runs", "folder that holds the run folders")
 	flags.StringVar(&f.stores, "stores", "stores", "folder that holds the activation stores")
 	return cmd
 }
 
 func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error {
-	path, err := experimentConfig(name)
+	path, err := experimentConfig(name, f.full)
 	if err != nil {
 		return err
 	}
@@ -126,6 +158,9 @@ func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error 
 		return usagef("%s is a %s configuration, which is no experiment; `loupe run` takes kind %s", path, c.Kind.Name, strings.Join(kinds, ", "))
 	}
 	in := experimentInput{stores: f.stores, command: "loupe run " + name, yaml: c.YAML()}
+	if f.full {
+		in.command += " --full"
+	}
 	for _, s := range f.set {
 		in.command += " --set " + s
 	}
@@ -159,6 +194,11 @@ func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error 
 	if err != nil {
 		return dir.Fail(err)
 	}
+	if verdicts := result.Judged(); len(verdicts) > 0 {
+		if err := dir.Write(judgedFile, func(w io.Writer) error { return writeJSON(w, verdicts) }); err != nil {
+			return dir.Fail(err)
+		}
+	}
 	if err := dir.Finish(); err != nil {
 		return err
 	}
@@ -172,25 +212,39 @@ func (a *app) printOutcome(o outcome) error {
 	return o.Print(a.out)
 }
 
-// experimentConfig returns the configuration file that NAME|CONFIG stands for.
-func experimentConfig(name string) (string, error) {
+// experimentConfig returns the configuration file that NAME|CONFIG stands for; full takes full.yaml instead of config.yaml.
+func experimentConfig(name string, full bool) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) != "" {
+		if full {
+			return "", usagef("--full takes the name of an experiment, not the path of a configuration")
+		}
 		return name, nil
 	}
-	path := filepath.Join(experimentsDir, name, "config.yaml")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
+	file := "config.yaml"
+	if full {
+		file = "full.yaml"
 	}
-	if several, err := filepath.Glob(filepath.Join(experimentsDir, name, "*.yaml")); err == nil && len(several) > 0 {
-		several = slices.DeleteFunc(several, func(f string) bool { return strings.HasSuffix(f, expectSuffix) })
-		return "", usagef("%s has several configurations; name one of: %s", filepath.Join(experimentsDir, name), strings.Join(several, ", "))
+	var found []string
+	for _, dir := range []string{experimentsDir, papersDir} {
+		path := filepath.Join(dir, name, file)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		several, err := filepath.Glob(filepath.Join(dir, name, "*.yaml"))
+		several = slices.DeleteFunc(several, func(f string) bool { return strings.HasSuffix(f, expectSuffix) || filepath.Base(f) == "expect.yaml" })
+		if err == nil && len(several) > 0 {
+			return "", usagef("%s has no %s; name one of: %s", filepath.Join(dir, name), file, strings.Join(several, ", "))
+		}
+		configs, err := filepath.Glob(filepath.Join(dir, "*", file))
+		if err != nil {
+			return "", usagef("no experiment %q: %v", name, err)
+		}
+		for _, f := range configs {
+			found = append(found, filepath.Base(filepath.Dir(f)))
+		}
 	}
-	found, err := filepath.Glob(filepath.Join(experimentsDir, "*", "config.yaml"))
-	if err != nil || len(found) == 0 {
-		return "", usagef("no experiment %q: there is no %s here; run in the folder of the project, or give the path of a configuration", name, path)
-	}
-	for i, f := range found {
-		found[i] = filepath.Base(filepath.Dir(f))
+	if len(found) == 0 {
+		return "", usagef("no experiment %q: there is no %s in a folder of %s here; run in the folder of the project, or give the path of a configuration", name, file, experimentsDir)
 	}
 	if near, ok := config.Nearest(name, found); ok {
 		return "", usagef("no experiment %q; did you mean %q?", name, near)

@@ -102,3 +102,6 @@ func (r *Result) numbers() map[string]expect.Metric {
 	}
 	return out
 }
+
+// Judged is every expectation with its verdict.
+func (r *Result) Judged() []expect.Judgement { return r.Expected }

@@ -130,3 +130,6 @@ func median(x []float64) float64 {
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
+
+// Judged is every expectation with its verdict.
+func (r *Result) Judged() []expect.Judgement { return r.Expected }

@@ -105,9 +105,10 @@ type Kind struct {
 	// Run times one case and returns the fields that follow the case: a rate or seconds first.
 	Run func(ctx context.Context, o Options, c Case) ([]Field, error)
 	// Peers lists what to lay beside a case, with equal fields; Scripts are those that are not among the peers' own, by
-	// name. Nil: nothing.
-	Peers   func(Case) []Peer
-	Scripts map[string]string
+	// name, and PeerArgs what they want besides the common flags. Nil: nothing.
+	Peers    func(Case) []Peer
+	PeerArgs func(Options) []string
+	Scripts  map[string]string
 }
 
 // selects tells whether wanted ("peer", "peer:" or "peer:k=v,k=v", each part may be left out) names the case. All

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"loupe/internal/graphtest"
 )
 
 func TestSelects(t *testing.T) {
@@ -41,7 +44,12 @@ func TestLinesMatchThePeers(t *testing.T) {
 			"task=mixed,mib=256,d=768,ctx=128,dtype=float32,B=4096",
 		}},
 		{SAE(), []string{"d=384,F=6144,k=32,B=2048", "d=768,F=24576,k=32,B=4096"}},
-		{Vectors(), []string{"task=probe,n=20000,d=768"}},
+		{Vectors(), []string{
+			"task=probe,n=20000,d=768", "task=leace_fit,n=100000,d=768", "task=leace_apply,n=100000,d=768", "task=nmf,n=20000,d=768,k=20,solver=cd,iters=100",
+		}},
+		{Generate(), []string{
+			"model=SmolLM2-135M,batch=1,prompt=32,new=64,attn=sdpa,cache=dynamic,steer=False", "model=SmolLM2-135M,batch=8,prompt=32,new=64,attn=sdpa,cache=static,steer=True",
+		}},
 	} {
 		var ids []string
 		for _, c := range test.kind.Cases(o) {
@@ -151,11 +159,13 @@ func TestStoreCases(t *testing.T) {
 	}
 }
 
-// TestVectorsCases runs the probe's cases on a small problem.
+// TestVectorsCases runs every task on a small problem: LEACE closes the gap between the classes, and NMF ends near the data.
 func TestVectorsCases(t *testing.T) {
 	o := Options{Threads: 2, Steps: 1, Seconds: 0.01}
 	for _, c := range []Case{
 		{"loupe", []Field{{"task", "probe"}, {"n", 300}, {"d", 20}}}, {"loupe", []Field{{"task", "probe_sweep"}, {"n", 300}, {"d", 20}, {"layers", 2}, {"concepts", 3}}},
+		{"loupe", []Field{{"task", "leace_fit"}, {"n", 300}, {"d", 20}}}, {"loupe", []Field{{"task", "leace_store"}, {"n", 300}, {"d", 20}}},
+		{"loupe", []Field{{"task", "leace_apply"}, {"n", 300}, {"d", 20}}}, {"loupe", []Field{{"task", "nmf"}, {"n", 60}, {"d", 12}, {"k", 3}}},
 	} {
 		fields, err := runVectors(t.Context(), o, c)
 		if err != nil {
@@ -165,8 +175,33 @@ func TestVectorsCases(t *testing.T) {
 		if s, ok := fields[0].Value.(float64); !ok || fields[0].Key != "seconds" || s <= 0 {
 			t.Errorf("%s: %v", c.ID(), fields)
 		}
+		switch last := fields[len(fields)-1]; last.Key {
+		case "class_mean_gap_after":
+			if before := fields[len(fields)-2].Value.(float64); before < 0.1 || last.Value.(float64) > 1e-5 {
+				t.Errorf("%s: %v", c.ID(), fields)
+			}
+		case "relative_error":
+			if last.Value.(float64) > 0.05 {
+				t.Errorf("%s: %v", c.ID(), fields)
+			}
+		}
 	}
 	if _, err := runVectors(t.Context(), o, Case{"loupe", []Field{{"task", "guess"}}}); err == nil {
 		t.Error("an unknown task ran")
+	}
+}
+
+// TestGenerateCase decodes with a tiny model, plain and steered.
+func TestGenerateCase(t *testing.T) {
+	graphtest.Backend(t)
+	o := Options{Threads: 2, Steps: 1, Seconds: 0.01, Device: "cpu", SmolLM2: filepath.Join(graphtest.Golden(t), "models", "tiny", "llama-untied")}
+	for _, steer := range []string{"False", "True"} {
+		fields, err := runGenerate(t.Context(), o, Case{"loupe", []Field{{"batch", 2}, {"prompt", 5}, {"new", 9}, {"steer", steer}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fields[0].Key != "tokens_per_s" || fields[0].Value.(float64) <= 0 || fields[3].Value != 1 {
+			t.Errorf("steer %s: %v", steer, fields)
+		}
 	}
 }

@@ -52,6 +52,9 @@ func runPeer(ctx context.Context, k Kind, o Options, p Peer, c Case, errw io.Wri
 	id := Case{p.Name, c.Fields}.ID()
 	cmd := exec.CommandContext(ctx, o.Python, script, "--threads", fmt.Sprint(o.Threads), "--seconds", fmt.Sprint(o.Seconds), "--steps", fmt.Sprint(o.Steps),
 		"--warmup", fmt.Sprint(o.PeerWarmup), "--device", o.Device, "--cases", id)
+	if k.PeerArgs != nil {
+		cmd.Args = append(cmd.Args, k.PeerArgs(o)...)
+	}
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+o.PeerScripts)
 	cmd.Stderr = errw
 	text, err := cmd.Output()

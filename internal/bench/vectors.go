@@ -11,25 +11,51 @@ import (
 	"loupe/probe"
 )
 
-// Vectors times probes, beside vectors.py: the peer's objective, at a value that is no higher than the peer's.
+const vectorsScript = "vectors.py"
+
+// Vectors times probes, concept erasure and factorisation, beside vectors.py: the peer's objective, at a value that is no
+// higher than the peer's.
 func Vectors() Kind {
-	return Kind{Name: "vectors", Bench: "vectors", Run: runVectors, Cases: func(Options) []Case {
-		return []Case{
-			{"loupe", []Field{{"task", "probe"}, {"n", 20000}, {"d", 768}}},
-			// as a sweep over layers and concepts: 240 of the peer's fits
-			{"loupe", []Field{{"task", "probe_sweep"}, {"n", 20000}, {"d", 768}, {"layers", 12}, {"concepts", 20}}},
-		}
-	}}
+	return Kind{
+		Name: "vectors", Bench: "vectors", Run: runVectors,
+		Cases: func(Options) []Case {
+			return []Case{
+				{"loupe", []Field{{"task", "probe"}, {"n", 20000}, {"d", 768}}},
+				// as a sweep over layers and concepts: 240 of the peer's fits
+				{"loupe", []Field{{"task", "probe_sweep"}, {"n", 20000}, {"d", 768}, {"layers", 12}, {"concepts", 20}}},
+				{"loupe", []Field{{"task", "leace_fit"}, {"n", 100000}, {"d", 768}}},
+				{"loupe", []Field{{"task", "leace_store"}, {"n", 100000}, {"d", 768}}},
+				{"loupe", []Field{{"task", "leace_apply"}, {"n", 100000}, {"d", 768}}},
+				{"loupe", []Field{{"task", "nmf"}, {"n", 20000}, {"d", 768}, {"k", 20}, {"solver", "cd"}, {"iters", 100}}},
+			}
+		},
+		Peers: func(c Case) []Peer {
+			switch c.Get("task") {
+			case "probe":
+				return []Peer{{"sklearn", vectorsScript}, {"torch-lbfgs", vectorsScript}}
+			case "leace_fit", "leace_apply":
+				return []Peer{{"concept-erasure", vectorsScript}}
+			case "nmf":
+				return []Peer{{"sklearn", vectorsScript}}
+			}
+			return nil
+		},
+	}
 }
 
 // runVectors times one case.
 func runVectors(ctx context.Context, o Options, c Case) ([]Field, error) {
 	number := func(key string) int { n, _ := strconv.Atoi(c.Get(key)); return n }
+	n, d := number("n"), number("d")
 	switch task := c.Get("task"); task {
 	case "probe":
-		return runProbe(ctx, o, number("n"), number("d"))
+		return runProbe(ctx, o, n, d)
 	case "probe_sweep":
-		return runProbeSweep(ctx, o, number("n"), number("d"), number("layers"), number("concepts"))
+		return runProbeSweep(ctx, o, n, d, number("layers"), number("concepts"))
+	case "leace_fit", "leace_store", "leace_apply":
+		return runLEACE(ctx, o, task, n, d)
+	case "nmf":
+		return runNMF(ctx, o, n, d, number("k"))
 	default:
 		return nil, fmt.Errorf("bench: unknown task %q", task)
 	}

@@ -58,12 +58,24 @@ func Golden(t testing.TB) string {
 	return filepath.Join(root, "testdata", "golden")
 }
 
-// ModuleRoot returns the folder that holds go.mod.
+// ModuleRoot returns the folder that holds go.mod: above the working folder, else above this file.
 func ModuleRoot(t testing.TB) string {
 	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for up := dir; ; up = filepath.Dir(up) {
+		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
+			return up
+		}
+		if up == filepath.Dir(up) {
+			break
+		}
+	}
 	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		t.Fatal("graphtest: no caller information")
+	if !ok || !filepath.IsAbs(file) {
+		t.Fatalf("graphtest: no go.mod above %s, and the binary does not know where it was built", dir)
 	}
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -80,12 +82,63 @@ func sameSpec(had, asked Spec) error {
 		if err != nil {
 			return err
 		}
-		if string(x) != string(y) {
-			name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-			return fmt.Errorf("%s was %s and is %s now", name, x, y)
+		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		if err := sameJSON(name, x, y); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// sameJSON compares two JSON texts by what they say, whatever the order of their keys, and names the first key that differs.
+func sameJSON(name string, had, asked []byte) error {
+	var x, y any
+	for _, part := range []struct {
+		raw []byte
+		to  *any
+	}{{had, &x}, {asked, &y}} {
+		dec := json.NewDecoder(bytes.NewReader(part.raw))
+		dec.UseNumber()
+		if err := dec.Decode(part.to); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return sameValue(name, x, y)
+}
+
+func sameValue(name string, had, asked any) error {
+	x, isMap := had.(map[string]any)
+	y, areMaps := asked.(map[string]any)
+	if !isMap || !areMaps {
+		if !reflect.DeepEqual(had, asked) {
+			return fmt.Errorf("%s was %s and is %s now", name, shortJSON(had), shortJSON(asked))
+		}
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(x)) {
+		v, has := y[key]
+		if !has {
+			return fmt.Errorf("%s.%s was %s and is absent now", name, key, shortJSON(x[key]))
+		}
+		if err := sameValue(name+"."+key, x[key], v); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(y)) {
+		if _, had := x[key]; !had {
+			return fmt.Errorf("%s.%s was absent and is %s now", name, key, shortJSON(y[key]))
+		}
+	}
+	return nil
+}
+
+func shortJSON(v any) string {
+	const most = 200
+	b, err := json.Marshal(v)
+	if err != nil || len(b) > most {
+		return fmt.Sprintf("%.*s...", most, b)
+	}
+	return string(b)
 }
 
 // removeUnlisted removes the files of shards that were not finished.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -426,12 +427,31 @@ func TestResumeRefusesAnotherSpec(t *testing.T) {
 	} {
 		spec := testSpec()
 		change(&spec)
-		if _, _, err := Resume(dir, spec); err == nil || !strings.Contains(err.Error(), name+" was ") {
+		_, _, err := Resume(dir, spec)
+		if err == nil || !regexp.MustCompile(`: `+name+`(\.[a-z_]+)* was `).MatchString(err.Error()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := Create(dir, testSpec()); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("create over a store: %v", err)
+	}
+}
+
+// TestSameJSON: the order of keys is no difference; of a difference the key is named.
+func TestSameJSON(t *testing.T) {
+	for _, c := range []struct{ had, asked, want string }{
+		{`{"a":1,"b":{"c":[1,2],"d":null}}`, `{"b":{"d":null,"c":[1,2]},"a":1}`, ""},
+		{`{"a":{"b":1,"c":2}}`, `{"a":{"c":3,"b":1}}`, "config.a.c was 2 and is 3 now"},
+		{`{"a":1}`, `{}`, "config.a was 1 and is absent now"},
+		{`{}`, `{"a":{"b":1}}`, `config.a was absent and is {"b":1} now`},
+		{`{"a":[1,2]}`, `{"a":[2,1]}`, "config.a was [1,2] and is [2,1] now"},
+		{`{"a":9007199254740993}`, `{"a":9007199254740992}`, "config.a was 9007199254740993 and is 9007199254740992 now"},
+		{`null`, `{"a":1}`, `config was null and is {"a":1} now`},
+	} {
+		err := sameJSON("config", []byte(c.had), []byte(c.asked))
+		if got := fmt.Sprint(err); (err == nil) != (c.want == "") || err != nil && got != c.want {
+			t.Errorf("%s and %s: %v", c.had, c.asked, err)
+		}
 	}
 }
 

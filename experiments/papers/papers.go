@@ -1,0 +1,9 @@
+// Package papers lists the experiments of papers, one folder each, that `loupe run` carries out.
+package papers
+
+import "loupe/internal/study"
+
+// All returns the studies.
+func All() []study.Study {
+	return []study.Study{}
+}
