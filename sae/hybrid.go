@@ -27,6 +27,8 @@ type hybrid struct {
 	relu   *reluStep  // of standard and jumprelu
 	rowSum *chunkSums // [max(d, w)] per chunk of rows or latents
 	scalar *chunkSums // a few numbers per chunk
+	count  [chunkRows]int32
+	ones   [chunkRows]float32
 }
 
 // newHybrid makes the engine with its encoder on backend b or, with host, in Go.
@@ -37,6 +39,9 @@ func newHybrid(b compute.Backend, cfg Config, p params, host bool) (*hybrid, err
 		p:    p,
 		grad: newWeights(cfg), active: make([]bool, f), fired: make([]bool, f), rowSSE: make([]float64, n),
 		rowSum: newChunkSums(max(n, f), max(d, w)), scalar: newChunkSums(max(n, f), 4),
+	}
+	for i := range h.count {
+		h.count[i], h.ones[i] = int32(i), 1
 	}
 	if cfg.sparseReLU() {
 		h.relu = &reluStep{rowL0: make([]float64, n), norms: make([]float32, f)}

@@ -183,13 +183,16 @@ func (h *hybrid) variance(rows []float32, scale float64) float64 {
 	for j := range mean {
 		mean[j] /= float64(n)
 	}
+	centre := make([]float32, w)
+	for j, m := range mean {
+		centre[j] = float32(m)
+	}
 	parallel(n, func(_, c, lo, hi int) {
-		acc := h.scalar.at(c)
+		acc, diff := h.scalar.at(c), make([]float32, w)
 		for r := lo; r < hi; r++ {
-			for j, v := range rows[r*w : (r+1)*w] {
-				diff := float64(v) - mean[j]
-				acc[0] += diff * diff
-			}
+			copy(diff, rows[r*w:(r+1)*w])
+			axpy(-1, centre, diff)
+			acc[0] += squaredNorm(diff)
 		}
 	})
 	var sum [4]float64
@@ -201,14 +204,18 @@ func (h *hybrid) variance(rows []float32, scale float64) float64 {
 func (h *hybrid) sums(rows []float32) []float64 {
 	n, w := h.cfg.Batch, h.w
 	parallel(n, func(_, c, lo, hi int) {
-		sum := h.rowSum.at(c)
-		for r := lo; r < hi; r++ {
-			for j, v := range rows[r*w : (r+1)*w] {
-				sum[j] += float64(v)
-			}
-		}
+		h.addChunk(h.rowSum.at(c), rows[lo*w:hi*w], h.ones[:hi-lo])
 	})
 	out := make([]float64, h.rowSum.width)
 	h.rowSum.total(n, out)
 	return out[:w]
+}
+
+// addChunk adds the rows of a chunk, each times its factor, to sum.
+func (h *hybrid) addChunk(sum []float64, rows, coef []float32) {
+	part := make([]float32, len(rows)/len(coef))
+	matmul.AddRows(part, rows, h.count[:len(coef)], coef)
+	for j, v := range part {
+		sum[j] += float64(v)
+	}
 }

@@ -14,7 +14,7 @@ func (h *hybrid) gradients(coef float64) float64 {
 	centred := h.enc.input()
 	direct := h.sums(h.err[:n*w])
 	parallel(f, func(_, c, lo, hi int) {
-		acc, back := h.scalar.at(c), h.rowSum.at(c)
+		acc := h.scalar.at(c)
 		for i := lo; i < hi; i++ {
 			from, to := h.list.of(i)
 			h.active[i] = to > from
@@ -42,18 +42,17 @@ func (h *hybrid) gradients(coef float64) float64 {
 			if h.cfg.jumps() {
 				acc[0] += float64(h.grad.more[0][i]) * float64(h.grad.more[0][i])
 			}
-			if !h.cfg.centres() {
-				continue
-			}
-			for j, v := range h.p.w.enc[i*d : (i+1)*d] {
-				back[j] += float64(gb) * float64(v)
-			}
+		}
+		if h.cfg.centres() {
+			h.addChunk(h.rowSum.at(c), h.p.w.enc[lo*d:hi*d], h.grad.bEnc[lo:hi])
 		}
 	})
 	var sum [4]float64
 	h.scalar.total(f, sum[:])
 	back := make([]float64, h.rowSum.width)
-	h.rowSum.total(f, back)
+	if h.cfg.centres() {
+		h.rowSum.total(f, back)
+	}
 	for j := range direct {
 		g := direct[j] - back[j]
 		h.grad.bDec[j] = float32(g)

@@ -24,11 +24,24 @@ func Pack(dst, src []float32, d, panel int) {
 	if rows < panel {
 		clear(dst)
 	}
+	whole := 0 // rows and columns that the vector form does
+	cols := d / 8 * 8
+	if haveVector && cols > 0 {
+		for ; whole+4 <= rows; whole += 4 {
+			packFour(&dst[whole], &src[whole*d], 4*panel, 4*d, cols/8)
+		}
+	}
+	packPlain(dst, src, d, panel, 0, whole, cols)
+	packPlain(dst, src, d, panel, whole, rows, 0)
+}
+
+// packPlain is Pack of rows lo to hi from column first on.
+func packPlain(dst, src []float32, d, panel, lo, hi, first int) {
 	const block = 16
-	for k := 0; k < d; k += block {
+	for k := first; k < d; k += block {
 		n := min(block, d-k)
 		to := dst[k*panel : (k+n)*panel]
-		for r := range rows {
+		for r := lo; r < hi; r++ {
 			for j, v := range src[r*d+k : r*d+k+n] {
 				to[j*panel+r] = v
 			}

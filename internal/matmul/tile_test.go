@@ -108,6 +108,34 @@ func TestPlacement(t *testing.T) {
 	}
 }
 
+// TestPack wants every value at its column and row, and zeros for missing rows.
+func TestPack(t *testing.T) {
+	for _, d := range []int{1, 7, 8, 24, 27} {
+		for _, panel := range []int{TileRows, TileCols} {
+			for rows := range panel + 1 {
+				src, dst := make([]float32, rows*d), make([]float32, panel*d)
+				for i := range src {
+					src[i] = float32(i + 1)
+				}
+				for i := range dst {
+					dst[i] = -1
+				}
+				Pack(dst, src, d, panel)
+				for i, v := range dst {
+					k, r := i/panel, i%panel
+					want := float32(0)
+					if r < rows {
+						want = src[r*d+k]
+					}
+					if v != want {
+						t.Fatalf("%d rows of %d into panels of %d: value %v of row %d, column %d; want %v", rows, d, panel, v, r, k, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	for name, call := range map[string]func(){
 		"panels of two depths": func() { Tile(new([TileRows * TileCols]float32), make([]float32, 24), make([]float32, 32)) },

@@ -19,3 +19,9 @@ func addRows384(y, x *float32, stride int, rows *int32, coef *float32, count int
 //
 //go:noescape
 func addRows64(y, x *float32, stride int, rows *int32, coef *float32, count int)
+
+// packFour writes four rows of src, row bytes apart, into the columns of dst, panel bytes apart: 8 values of each row for
+// every block.
+//
+//go:noescape
+func packFour(dst, src *float32, panel, row, blocks int)

@@ -11,3 +11,5 @@ func tile(_, _, _ *float32, _ int) { panic(missing) }
 func addRows384(_, _ *float32, _ int, _ *int32, _ *float32, _ int) { panic(missing) }
 
 func addRows64(_, _ *float32, _ int, _ *int32, _ *float32, _ int) { panic(missing) }
+
+func packFour(_, _ *float32, _, _, _ int) { panic(missing) }
