@@ -25,8 +25,7 @@ func newTrainingConfig() any {
 
 func newSAETrainCmd(a *app) *cobra.Command {
 	var set []string
-	var resume bool
-	var runs string
+	var f trainFlags
 	cmd := &cobra.Command{
 		Use:   "train CONFIG",
 		Short: "Train sparse autoencoders, in a run folder",
@@ -40,17 +39,24 @@ disk, a run is continued with --resume and ends in the same bytes as an unbroken
 			if err != nil {
 				return err
 			}
-			return a.trainSAEs(cmd.Context(), c, runs, resume)
+			return a.trainSAEs(cmd.Context(), c, f)
 		},
 	}
 	addSetFlag(cmd, &set)
-	cmd.Flags().BoolVar(&resume, "resume", false, "continue the newest run of this configuration")
-	cmd.Flags().StringVar(&runs, "runs", "runs", "folder that holds the run folders")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "measure a step and print what the run would take; write nothing")
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "continue the newest run of this configuration")
+	cmd.Flags().StringVar(&f.runs, "runs", "runs", "folder that holds the run folders")
 	return cmd
 }
 
+// trainFlags are the flags of `loupe sae train`.
+type trainFlags struct {
+	dry, resume bool
+	runs        string
+}
+
 // trainSAEs trains in a new or resumed run folder and prints where the SAEs are and how good.
-func (a *app) trainSAEs(ctx context.Context, c *config.Config, runs string, resume bool) (err error) {
+func (a *app) trainSAEs(ctx context.Context, c *config.Config, f trainFlags) (err error) {
 	conf := c.Value.(*training.Config)
 	b, err := a.open()
 	if err != nil {
@@ -61,6 +67,13 @@ func (a *app) trainSAEs(ctx context.Context, c *config.Config, runs string, resu
 		return err
 	}
 	defer func() { err = errors.Join(err, job.Close()) }()
+	if f.dry {
+		plan, err := job.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		return a.printTrainingPlan(plan)
+	}
 	if err := job.Check(ctx); err != nil {
 		return err
 	}
@@ -70,9 +83,9 @@ func (a *app) trainSAEs(ctx context.Context, c *config.Config, runs string, resu
 	}
 	v := buildVersion()
 	dir, err := openRun(rundir.Spec{
-		Root: runs, Name: conf.Name, Kind: training.Kind, Command: []string{"sae", "train"}, Seed: conf.Seed, Config: c.YAML(), ConfigHash: hash,
+		Root: f.runs, Name: conf.Name, Kind: training.Kind, Command: []string{"sae", "train"}, Seed: conf.Seed, Config: c.YAML(), ConfigHash: hash,
 		Env: rundir.Env{Loupe: v.Version, Commit: v.Commit, Backend: b.String(), Modules: v.Modules}, Log: a.log.Handler(),
-	}, resume)
+	}, f.resume)
 	if err != nil {
 		return err
 	}
@@ -101,6 +114,33 @@ func openRun(spec rundir.Spec, resume bool) (*rundir.Dir, error) {
 		return nil, err
 	}
 	return rundir.Resume(path, spec)
+}
+
+// printTrainingPlan prints what a run would take.
+func (a *app) printTrainingPlan(p *training.Plan) error {
+	if a.json {
+		return a.printJSON(p)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "data\t%s\n", p.Data)
+	fmt.Fprintf(w, "rows\t%d, of %d there are (%.2g times), in %d steps of %d\n", p.Tokens, p.Epoch, float64(p.Tokens)/float64(max(p.Epoch, 1)), p.Steps, p.Batch)
+	fmt.Fprintf(w, "backend\t%s\n", p.Backend)
+	fmt.Fprintf(w, "memory\t%s on the host, of it %s of data; %s on the device\n", size(p.DataBytes+p.All.HostBytes), size(p.DataBytes), size(p.All.DeviceBytes))
+	fmt.Fprintf(w, "on disk\t%s\n", size(p.DiskBytes))
+	fmt.Fprintf(w, "time\t%s at %.0f rows/s, of it %s to read or compute the rows; evaluation and dead latents extra\n\n", seconds(p.Seconds), p.PerSecond, seconds(p.ReadTime))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w, "SAE\tparameters\tFLOPs/row, dense\tsparse\thost\tdevice\tengine\tstep\ttime")
+	for _, s := range p.SAEs {
+		sparse := "-"
+		if s.SparseFLOPs > 0 {
+			sparse = fmt.Sprintf("%.3g", s.SparseFLOPs)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%.3g\t%s\t%s\t%s\t%s\t%.3g s\t%s\n", s.Name, s.Params, s.DenseFLOPs, sparse, size(s.HostBytes), size(s.DeviceBytes), s.Engine, s.StepTime, seconds(s.Seconds))
+	}
+	fmt.Fprintf(w, "all %d\t%d\t%.3g\t%.3g\t%s\t%s\t\t\t%s\n", len(p.SAEs), p.All.Params, p.All.DenseFLOPs, p.All.SparseFLOPs, size(p.All.HostBytes), size(p.All.DeviceBytes), seconds(p.Seconds-p.ReadTime))
+	return w.Flush()
 }
 
 // printTraining prints the SAEs of a run, one in full, several as a table.

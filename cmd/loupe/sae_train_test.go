@@ -16,6 +16,7 @@ import (
 
 	"loupe/internal/graphtest"
 	"loupe/sae"
+	"loupe/sae/training"
 )
 
 // runTree returns the contents of a run folder's files, by their paths, without those that hold times and hosts.
@@ -135,6 +136,76 @@ func TestSAEGroupRun(t *testing.T) {
 		t.Fatalf("resume: exit %d: %s", code, errs)
 	}
 	sameRun(t, runTree(t, broken), want)
+}
+
+// TestSAEDryRun wants a plan that counts what a run would take, from a store and from a model, and no file written.
+func TestSAEDryRun(t *testing.T) {
+	graphtest.Backend(t)
+	dir, runs := plantedStore(t), filepath.Join(t.TempDir(), "runs")
+	path := filepath.Join(t.TempDir(), "sae.yaml")
+	text := fmt.Sprintf("kind: sae\nname: dry\nstore: %s\nsites: [%s]\nseeds: [1, 2]\nd_sae: 48\nk: 3\ntokens: 58000\nbatch: 128\ninit_rows: 500\nengine: host\n", dir, testSite)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := loupeOn(t, "--json", "sae", "train", path, "--runs", runs, "--dry-run")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	var plan training.Plan
+	if err := json.Unmarshal([]byte(out), &plan); err != nil {
+		t.Fatal(err)
+	}
+	const params = 2*16*48 + 48 + 16
+	if len(plan.SAEs) != 2 || plan.Steps != 454 || plan.Tokens != 454*128 || plan.Epoch != 5800 || plan.All.Params != 2*params || plan.SAEs[1].Params != params {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if plan.DataBytes != 4*16*(128+500) || plan.DiskBytes != 2*params*(4+24) || plan.All.DenseFLOPs != 2*10*16*48 || plan.All.SparseFLOPs != 2*(2*16*48+8*3*16) {
+		t.Errorf("%d bytes of data, %d on disk, %v and %v FLOPs", plan.DataBytes, plan.DiskBytes, plan.All.DenseFLOPs, plan.All.SparseFLOPs)
+	}
+	if s := plan.SAEs[0]; s.StepTime <= 0 || s.Engine != "host" || plan.Seconds <= plan.ReadTime || plan.ReadTime <= 0 || plan.PerSecond <= 0 {
+		t.Errorf("times %+v, in all %v and %v", s, plan.ReadTime, plan.Seconds)
+	}
+	code, out, errs = loupeOn(t, "sae", "train", path, "--runs", runs, "--dry-run")
+	for _, want := range []string{"of 5800 there are", "454 steps of 128", "topk-f48-s1-" + testSite, "all 2"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit %d %s: the plan lacks %q:\n%s", code, errs, want, out)
+		}
+	}
+	if _, err := os.Stat(runs); !os.IsNotExist(err) {
+		t.Errorf("a dry run wrote %s: %v", runs, err)
+	}
+}
+
+// TestSAEFromModel trains without a store: the plan, the run, and the SAE's measures.
+func TestSAEFromModel(t *testing.T) {
+	graphtest.Backend(t)
+	graphtest.Model(t, "minilm")
+	runs := filepath.Join(t.TempDir(), "runs")
+	path := filepath.Join(t.TempDir(), "sae.yaml")
+	text := "kind: sae\nname: stream\nmodel: minilm\noffline: true\ncorpus: {kind: neutral, neutral_number: 300, held_out: 0.2}\nbuckets: [32]\nmax_length: 32\nbatch_tokens: 512\n" +
+		"buffer: 1000\nsplit: train\neval_split: held-out\neval_tokens: 400\nsite: blocks.0.hook_resid_post\nd_sae: 512\nk: 16\ntokens: 6400\nbatch: 128\ninit_rows: 1000\nlr: 3e-3\nengine: host\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := loupeOn(t, "sae", "train", path, "--runs", runs, "--dry-run")
+	if code != 0 || !strings.Contains(out, "1 site of minilm over") {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	code, out, errs = loupeOn(t, "--json", "sae", "train", path, "--runs", runs)
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	var got training.Report
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if r := got.SAEs[0].Result; r.Rows != 400 || r.FVU > 0.5 || r.L0 > 16 {
+		t.Errorf("%d rows, FVU %v, L0 %v; want 400, below 0.5, up to 16", r.Rows, r.FVU, r.L0)
+	}
+	record := runTree(t, runs)["run.json"]
+	if !strings.Contains(record, `"kind": "model"`) || !strings.Contains(record, `"kind": "corpus"`) {
+		t.Errorf("run.json names neither model nor corpus: %s", record)
+	}
 }
 
 // glob returns the one path that matches.

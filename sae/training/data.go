@@ -46,6 +46,18 @@ func (d storeData) source(ctx context.Context, split string, sites []string, see
 	return src, func() {}, src.Weigh(ctx, d.cfg.Weights)
 }
 
+func (d storeData) sample(ctx context.Context, sites []string) (sae.Source, func(), error) {
+	return d.source(ctx, d.cfg.Split, sites, d.cfg.Seed, false)
+}
+
+func (d storeData) cost(ctx context.Context) (dataCost, error) {
+	set, err := d.store.Select(ctx, d.cfg.selection(d.cfg.Split))
+	if err != nil {
+		return dataCost{}, err
+	}
+	return dataCost{rows: set.Len()}, nil
+}
+
 func (d storeData) names() (model, corpus string) {
 	m := d.store.Manifest()
 	return m.Model.ID, m.Corpus.ID
@@ -111,6 +123,27 @@ func (d modelData) source(ctx context.Context, split string, _ []string, seed ui
 		return nil, nil, err
 	}
 	return src, src.Close, nil
+}
+
+// sample mixes no more rows than a batch, so that the model computes no more.
+func (d modelData) sample(ctx context.Context, _ []string) (sae.Source, func(), error) {
+	src, err := NewStreamSource(ctx, d.capture, StreamConfig{Select: d.cfg.selection(d.cfg.Split), Seed: d.cfg.Seed, Buffer: d.cfg.Batch})
+	if err != nil {
+		return nil, nil, err
+	}
+	return src, src.Close, nil
+}
+
+func (d modelData) cost(ctx context.Context) (dataCost, error) {
+	plan, err := d.capture.Plan(ctx)
+	if err != nil {
+		return dataCost{}, err
+	}
+	out := dataCost{rows: plan.Estimate.Rows, buffer: d.cfg.Buffer}
+	if plan.PerSecond > 0 {
+		out.perRow = 1 / plan.PerSecond
+	}
+	return out, nil
 }
 
 func (d modelData) names() (model, corpus string) {

@@ -25,6 +25,10 @@ type Job struct {
 type data interface {
 	// source opens the rows of a split, of the named sites, mixed by seed. With once it ends after every row came once.
 	source(ctx context.Context, split string, sites []string, seed uint64, once bool) (sae.Source, func(), error)
+	// sample opens rows of all splits to measure on.
+	sample(ctx context.Context, sites []string) (sae.Source, func(), error)
+	// cost says what reading takes.
+	cost(ctx context.Context) (dataCost, error)
 	// names are the model and the corpus.
 	names() (model, corpus string)
 	// parents are what a run reads.
