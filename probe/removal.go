@@ -58,25 +58,17 @@ type RemovalStage struct {
 // the training rows and judged on the test rows: a concept that a nonlinear probe still reads was not removed, and what a
 // random subspace of equal rank takes away is not to the removal's credit. group [n] keeps rows together, nil for rows.
 func AfterRemoval(ctx context.Context, x *mat.Dense, concept Target, others []Target, group []int, split Split, r Remover, rank int, cfg RemovalConfig) ([]RemovalStage, error) {
-	rows, err := RowsOf(x)
-	if err != nil {
+	j := RemovalJudge{X: x, Concept: concept, Others: others, Group: group, Split: split, RemovalConfig: cfg}
+	if err := j.check(); err != nil {
 		return nil, err
 	}
-	if concept.Task == Regression {
-		return nil, fmt.Errorf("probe: removal of %s, a number: %w; give classes", concept.Name, vectors.ErrArgument)
-	}
-	if err := concept.Check(rows.N, 2); err != nil {
-		return nil, err
-	}
-	if len(split.Train) == 0 || len(split.Test) == 0 || rank < 1 || cfg.Random < 1 || len(cfg.Methods) == 0 {
-		return nil, fmt.Errorf("probe: removal of rank %d judged on %d rows by %d methods, fitted on %d, beside %d random subspaces: %w; each is 1 or more", rank, len(split.Test), len(cfg.Methods), len(split.Train), cfg.Random, vectors.ErrArgument)
-	}
-	if !(cfg.C > 0) {
-		return nil, fmt.Errorf("probe: removal: c is %v: %w; it is above 0", cfg.C, vectors.ErrArgument)
+	if rank < 1 || cfg.Random < 1 {
+		return nil, fmt.Errorf("probe: removal of rank %d beside %d random subspaces: %w; each is 1 or more", rank, cfg.Random, vectors.ErrArgument)
 	}
 	removers := []Remover{nil, r}
+	_, d := x.Dims()
 	for i := range cfg.Random {
-		random, err := vectors.RandomProjection(rows.D, rank, cfg.Seed+uint64(i))
+		random, err := vectors.RandomProjection(d, rank, cfg.Seed+uint64(i))
 		if err != nil {
 			return nil, fmt.Errorf("probe: removal: %w", err)
 		}
@@ -84,75 +76,108 @@ func AfterRemoval(ctx context.Context, x *mat.Dense, concept Target, others []Ta
 	}
 	out := make([]RemovalStage, len(removers))
 	for i, remover := range removers {
-		j := judge{ctx, concept, others, group, split, cfg}
 		name := "random"
 		if i < 2 {
 			name = []string{"before", "removed"}[i]
 		}
-		if out[i], err = j.stage(name, x, remover); err != nil {
-			return nil, fmt.Errorf("probe: removal of %s: stage %s: %w", concept.Name, name, err)
+		var err error
+		if out[i], err = j.Stage(ctx, name, remover); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// judge is what every stage is judged by.
-type judge struct {
-	ctx     context.Context
-	concept Target
-	others  []Target
-	group   []int
-	split   Split
-	cfg     RemovalConfig
+// RemovalJudge is what every stage of a removal is judged by; Random is not used.
+type RemovalJudge struct {
+	X       *mat.Dense // [n, d]
+	Concept Target
+	Others  []Target // of the same rows
+	Group   []int    // [n], nil for rows
+	Split   Split
+	RemovalConfig
 }
 
-func (j judge) stage(name string, x *mat.Dense, r Remover) (RemovalStage, error) {
+func (j *RemovalJudge) check() error {
+	rows, err := RowsOf(j.X)
+	if err != nil {
+		return err
+	}
+	if j.Concept.Task == Regression {
+		return fmt.Errorf("probe: removal of %s, a number: %w; give classes", j.Concept.Name, vectors.ErrArgument)
+	}
+	if err := j.Concept.Check(rows.N, 2); err != nil {
+		return err
+	}
+	if len(j.Split.Train) == 0 || len(j.Split.Test) == 0 || len(j.Methods) == 0 {
+		return fmt.Errorf("probe: removal judged on %d rows by %d methods, fitted on %d: %w; each is 1 or more", len(j.Split.Test), len(j.Methods), len(j.Split.Train), vectors.ErrArgument)
+	}
+	if !(j.C > 0) {
+		return fmt.Errorf("probe: removal: c is %v: %w; it is above 0", j.C, vectors.ErrArgument)
+	}
+	return nil
+}
+
+// Stage judges the activations after a remover, nil for none: probes are fitted anew on the training rows and scored on the
+// test rows.
+func (j *RemovalJudge) Stage(ctx context.Context, name string, r Remover) (RemovalStage, error) {
+	s, err := j.stage(ctx, name, r)
+	if err != nil {
+		return s, fmt.Errorf("probe: removal of %s: stage %s: %w", j.Concept.Name, name, err)
+	}
+	return s, nil
+}
+
+func (j *RemovalJudge) stage(ctx context.Context, name string, r Remover) (RemovalStage, error) {
 	s := RemovalStage{Name: name}
-	after := x
+	if err := j.check(); err != nil {
+		return s, err
+	}
+	after := j.X
 	var err error
 	if r != nil {
-		if after, err = r.Apply(x); err != nil {
+		if after, err = r.Apply(j.X); err != nil {
 			return s, err
 		}
 	}
-	if s.Change, err = vectors.MeasureChange(takeRows(x, j.split.Test), takeRows(after, j.split.Test)); err != nil {
+	if s.Change, err = vectors.MeasureChange(takeRows(j.X, j.Split.Test), takeRows(after, j.Split.Test)); err != nil {
 		return s, err
 	}
-	if s.LargestWeight, s.LossGain, err = j.exact(after); err != nil {
+	if s.LargestWeight, s.LossGain, err = j.exact(ctx, after); err != nil {
 		return s, err
 	}
 	rows, err := RowsOf(after)
 	if err != nil {
 		return s, err
 	}
-	for _, m := range j.cfg.Methods {
-		scores, err := j.probe(m, rows, []Target{j.concept})
+	for _, m := range j.Methods {
+		scores, err := j.probe(ctx, m, rows, []Target{j.Concept})
 		if err != nil {
 			return s, err
 		}
 		s.Concept = append(s.Concept, scores...)
 	}
-	if len(j.others) > 0 {
-		s.Others, err = j.probe(DefaultMethod(MethodLogistic), rows, j.others)
+	if len(j.Others) > 0 {
+		s.Others, err = j.probe(ctx, DefaultMethod(MethodLogistic), rows, j.Others)
 	}
 	return s, err
 }
 
 // probe fits a method to targets on the training rows and measures it on the test rows.
-func (j judge) probe(m Method, x Rows, targets []Target) ([]RemovalProbe, error) {
+func (j *RemovalJudge) probe(ctx context.Context, m Method, x Rows, targets []Target) ([]RemovalProbe, error) {
 	train := make([]Target, len(targets))
 	for i, t := range targets {
-		train[i] = t.Take(j.split.Train)
+		train[i] = t.Take(j.Split.Train)
 	}
 	var trainGroup, testGroup []int
-	if j.group != nil {
-		trainGroup, testGroup = pick(j.group, j.split.Train), pick(j.group, j.split.Test)
+	if j.Group != nil {
+		trainGroup, testGroup = pick(j.Group, j.Split.Train), pick(j.Group, j.Split.Test)
 	}
-	fits, err := m.Fit(j.ctx, x.Take(j.split.Train), train, trainGroup, j.cfg.Seed)
+	fits, err := m.Fit(ctx, x.Take(j.Split.Train), train, trainGroup, j.Seed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
-	test := x.Take(j.split.Test)
+	test := x.Take(j.Split.Test)
 	out := make([]RemovalProbe, len(targets))
 	for i, t := range targets {
 		scores, err := fits[i].Scores(test)
@@ -160,7 +185,7 @@ func (j judge) probe(m Method, x Rows, targets []Target) ([]RemovalProbe, error)
 			return nil, fmt.Errorf("%s of %s: %w", m.Name, t.Name, err)
 		}
 		out[i] = RemovalProbe{Target: t.Name, Method: m.Name}
-		if out[i].Metrics, err = Evaluate(j.ctx, t.Take(j.split.Test), scores, testGroup, j.cfg.Intervals, j.cfg.Seed); err != nil {
+		if out[i].Metrics, err = Evaluate(ctx, t.Take(j.Split.Test), scores, testGroup, j.Intervals, j.Seed); err != nil {
 			return nil, err
 		}
 	}
@@ -168,9 +193,9 @@ func (j judge) probe(m Method, x Rows, targets []Target) ([]RemovalProbe, error)
 }
 
 // exact fits the linear classifier of the concept on the training rows in float64.
-func (j judge) exact(x *mat.Dense) (weight, gain float64, err error) {
-	rows := takeRows(x, j.split.Train)
-	t := j.concept.Take(j.split.Train)
+func (j *RemovalJudge) exact(ctx context.Context, x *mat.Dense) (weight, gain float64, err error) {
+	rows := takeRows(x, j.Split.Train)
+	t := j.Concept.Take(j.Split.Train)
 	n := float64(t.Len())
 	constant := 0.0
 	for _, m := range t.Counts() {
@@ -179,17 +204,17 @@ func (j judge) exact(x *mat.Dense) (weight, gain float64, err error) {
 		}
 	}
 	if t.K() == 2 {
-		fit, err := vectors.Logistic(j.ctx, rows, t.Class, j.cfg.C)
+		fit, err := vectors.Logistic(ctx, rows, t.Class, j.C)
 		if err != nil {
 			return 0, 0, err
 		}
-		return floats.Norm(fit.Weights, math.Inf(1)), constant - fit.Objective/(j.cfg.C*n), nil
+		return floats.Norm(fit.Weights, math.Inf(1)), constant - fit.Objective/(j.C*n), nil
 	}
-	fit, err := vectors.Multinomial(j.ctx, rows, t.Class, j.cfg.C)
+	fit, err := vectors.Multinomial(ctx, rows, t.Class, j.C)
 	if err != nil {
 		return 0, 0, err
 	}
-	return max(mat.Max(fit.Weights), -mat.Min(fit.Weights)), constant - fit.Objective/(j.cfg.C*n), nil
+	return max(mat.Max(fit.Weights), -mat.Min(fit.Weights)), constant - fit.Objective/(j.C*n), nil
 }
 
 func takeRows(x *mat.Dense, index []int) *mat.Dense {

@@ -68,7 +68,7 @@ set, the store is captured first where it is not there, all sites in one pass. A
 }
 
 // fillStore captures the store of a configuration that needs it.
-func (a *app) fillStore(ctx context.Context, c *sweep.Config) (err error) {
+func (a *app) fillStore(ctx context.Context, c *sweep.Data) (err error) {
 	needed, err := c.NeedsCapture()
 	if err != nil || !needed {
 		return err
@@ -84,7 +84,7 @@ func (a *app) fillStore(ctx context.Context, c *sweep.Config) (err error) {
 	return err
 }
 
-func (a *app) openProbeCapture(ctx context.Context, c *sweep.Config) (*capture.Capture, error) {
+func (a *app) openProbeCapture(ctx context.Context, c *sweep.Data) (*capture.Capture, error) {
 	b, err := a.open()
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (a *app) planProbes(ctx context.Context, c *sweep.Config) (err error) {
 		return err
 	}
 	if needed {
-		cp, err := a.openProbeCapture(ctx, c)
+		cp, err := a.openProbeCapture(ctx, &c.Data)
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func printTargets(w io.Writer, targets []sweep.TargetRow) {
 // runProbes fits and scores in a run folder.
 func (a *app) runProbes(ctx context.Context, c *config.Config, verb, runs string, save, resume bool) (err error) {
 	conf := c.Value.(*sweep.Config)
-	if err := a.fillStore(ctx, conf); err != nil {
+	if err := a.fillStore(ctx, &conf.Data); err != nil {
 		return err
 	}
 	j, err := sweep.Open(ctx, conf)

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,24 +17,29 @@ const Kind = "probe"
 
 // Config says which probes are fitted to what, and beside which controls.
 type Config struct {
-	Name      string         `json:"name" doc:"name of the run"`
-	Store     string         `json:"store" doc:"folder of the activation store"`
-	Capture   capture.Config `json:"capture" doc:"where capture.sites is set and the store is not there, it is captured first: all sites in one pass"`
-	Sites     []string       `json:"sites" doc:"sites of the store to probe; * stands for any run of characters"`
-	Positions []string       `json:"positions" doc:"what is read of a text at a token site: mean, first, last (of tokens that are not special), cls (position 0), span-first, span-last, span-mean (of the labels span_start and span_end), or a number: 0 the first token, -1 the last"`
-	Target    TargetConfig   `json:"target" doc:"what is predicted"`
-	Split     SplitConfig    `json:"split" doc:"which documents train and which test"`
-	Group     string         `json:"group" doc:"key whose groups intervals resample, and folds and shuffles keep together; auto: pair_word where the labels give it, else doc"`
+	Name string `json:"name" doc:"name of the run"`
 
+	Data
 	probe.Method
 
-	Controls   ControlConfig        `json:"controls" doc:"what every score stands beside"`
-	Folds      int                  `json:"folds" doc:"cross-validation on the training documents, by group, and calibration by its scores; 0: none"`
-	Bins       int                  `json:"bins" doc:"bins of the reliability table"`
-	MDL        MDLConfig            `json:"mdl" doc:"minimum description length on the training documents"`
-	Intervals  probe.IntervalConfig `json:"intervals" doc:"confidence intervals"`
-	Misaligned string               `json:"misaligned" enum:"error,drop" doc:"texts whose span does not align with tokens, or that lack the position: stop and list them, or leave them out"`
-	Seed       uint64               `json:"seed" doc:"seed of splits, shuffles, restarts and intervals"`
+	Controls  ControlConfig        `json:"controls" doc:"what every score stands beside"`
+	Folds     int                  `json:"folds" doc:"cross-validation on the training documents, by group, and calibration by its scores; 0: none"`
+	Bins      int                  `json:"bins" doc:"bins of the reliability table"`
+	MDL       MDLConfig            `json:"mdl" doc:"minimum description length on the training documents"`
+	Intervals probe.IntervalConfig `json:"intervals" doc:"confidence intervals"`
+}
+
+// Data says which texts are read at which sites and positions, what is known of them, and which train and which test.
+type Data struct {
+	Store      string         `json:"store" doc:"folder of the activation store"`
+	Capture    capture.Config `json:"capture" doc:"where capture.sites is set and the store is not there, it is captured first: all sites in one pass"`
+	Sites      []string       `json:"sites" doc:"sites of the store to read; * stands for any run of characters"`
+	Positions  []string       `json:"positions" doc:"what is read of a text at a token site: mean, first, last (of tokens that are not special), cls (position 0), span-first, span-last, span-mean (of the labels span_start and span_end), or a number: 0 the first token, -1 the last"`
+	Target     TargetConfig   `json:"target" doc:"what is predicted"`
+	Split      SplitConfig    `json:"split" doc:"which documents train and which test"`
+	Group      string         `json:"group" doc:"key whose groups intervals resample, and folds and shuffles keep together; auto: pair_word where the labels give it, else doc"`
+	Misaligned string         `json:"misaligned" enum:"error,drop" doc:"texts whose span does not align with tokens, or that lack the position: stop and list them, or leave them out"`
+	Seed       uint64         `json:"seed" doc:"seed of splits, shuffles, restarts and intervals"`
 }
 
 // TargetConfig says what is predicted of a document.
@@ -71,19 +77,26 @@ type MDLConfig struct {
 
 // DefaultConfig probes the mean token for the concepts of generated sentences, split as the store says.
 func DefaultConfig() Config {
-	c := Config{
-		Name: "probe", Positions: []string{"mean"}, Target: TargetConfig{Task: string(probe.Binary), Label: "positive", Positive: "true", By: "concept"},
-		Split: SplitConfig{From: "store", Train: text.Train, Test: text.HeldOut, Keys: []string{"entry", "template"}, HeldOut: 0.3, Check: []string{"text"}},
-		Group: "auto", Method: probe.DefaultMethod(probe.MethodLogistic), Controls: ControlConfig{Shuffles: 3, Types: "auto", Words: true, Length: true},
-		Bins: 10, MDL: MDLConfig{MDLConfig: probe.DefaultMDL()}, Intervals: probe.DefaultIntervals(), Misaligned: "error", Capture: capture.DefaultConfig(),
+	return Config{
+		Name: "probe", Data: DefaultData(), Method: probe.DefaultMethod(probe.MethodLogistic), Controls: ControlConfig{Shuffles: 3, Types: "auto", Words: true, Length: true},
+		Bins: 10, MDL: MDLConfig{MDLConfig: probe.DefaultMDL()}, Intervals: probe.DefaultIntervals(),
 	}
-	c.Capture.Corpus = text.DefaultCorpusConfig(text.KindConcepts)
-	c.Capture.KeepText, c.Capture.Moments.Keep = true, false // labels of many classes have no moments
-	return c
+}
+
+// DefaultData reads the mean token of generated sentences, split as the store says.
+func DefaultData() Data {
+	d := Data{
+		Positions: []string{"mean"}, Target: TargetConfig{Task: string(probe.Binary), Label: "positive", Positive: "true", By: "concept"},
+		Split: SplitConfig{From: "store", Train: text.Train, Test: text.HeldOut, Keys: []string{"entry", "template"}, HeldOut: 0.3, Check: []string{"text"}},
+		Group: "auto", Misaligned: "error", Capture: capture.DefaultConfig(),
+	}
+	d.Capture.Corpus = text.DefaultCorpusConfig(text.KindConcepts)
+	d.Capture.KeepText, d.Capture.Moments.Keep = true, false // labels of many classes have no moments
+	return d
 }
 
 // DeriveDefaults keeps every label of generated sentences, which a capture would leave out where it has many classes.
-func (c *Config) DeriveDefaults() {
+func (c *Data) DeriveDefaults() {
 	if c.Capture.Corpus.Kind == text.KindConcepts && len(c.Capture.Labels) == 0 {
 		c.Capture.Labels = []string{"concept", "positive", "category", "word", "entry", "template", "pair", "span_start", "span_end"}
 	}
@@ -91,38 +104,15 @@ func (c *Config) DeriveDefaults() {
 
 // Validate checks what does not depend on the store; the rest is checked when it is open.
 func (c *Config) Validate() error {
-	bad := func(key string, got any, cure string) error { return fmt.Errorf("probe: %s is %v; %s", key, got, cure) }
 	switch {
 	case c.Name == "":
 		return bad("name", "empty", "name the run")
-	case c.Store == "":
-		return bad("store", "empty", "name the folder that `loupe capture` wrote, or that capture is to write")
-	case len(c.Sites) == 0:
-		return bad("sites", "empty", "name at least one, such as blocks.*.hook_resid_post; `loupe store info` lists a store's sites")
-	case len(c.Positions) == 0:
-		return bad("positions", "empty", "name at least one, such as mean")
-	case c.Target.Label == "":
-		return bad("target.label", "empty", "name a label column of the store")
-	case !slices.Contains([]string{"binary", "multiclass", "regression"}, c.Target.Task):
-		return bad("target.task", c.Target.Task, "use binary, multiclass or regression")
-	case c.Split.From != "store" && c.Split.From != "keys":
-		return bad("split.from", c.Split.From, "use store or keys")
-	case c.Split.From == "store" && (c.Split.Train == "" || c.Split.Test == "" || c.Split.Train == c.Split.Test):
-		return bad("split.train", fmt.Sprintf("%q with split.test %q", c.Split.Train, c.Split.Test), "name two splits of the store, or set split.from to keys")
-	case c.Split.From == "keys" && len(c.Split.Keys) == 0:
-		return bad("split.keys", "empty", "name a label, or group, source, text, doc")
-	case c.Split.From == "keys" && !(c.Split.HeldOut > 0 && c.Split.HeldOut < 1):
-		return bad("split.held_out", c.Split.HeldOut, "use a share between 0 and 1")
-	case c.Group == "":
-		return bad("group", "empty", "use auto, doc, or a label")
 	case c.Controls.Shuffles < 0 || c.Controls.Shuffles > 1000:
 		return bad("controls.shuffles", c.Controls.Shuffles, "use 0 to 1000")
 	case c.Folds < 0 || c.Folds == 1:
 		return bad("folds", c.Folds, "use 0 for none, or 2 and more")
 	case c.Bins < 1:
 		return bad("bins", c.Bins, "use 1 or more")
-	case c.Misaligned != "error" && c.Misaligned != "drop":
-		return bad("misaligned", c.Misaligned, "use error or drop")
 	case c.Method.Name == probe.MethodAttention && (c.Folds > 0 || c.MDL.On):
 		return bad("method", c.Method.Name, "set folds to 0 and mdl.on to false: both need a probe of single activations")
 	case c.Method.Name == probe.MethodAttention && !slices.Equal(c.Positions, []string{"mean"}):
@@ -132,18 +122,7 @@ func (c *Config) Validate() error {
 	case c.MDL.On && !c.Method.Probabilistic():
 		return bad("mdl.on", true, "method "+c.Method.Name+" gives no probabilities; use logistic")
 	}
-	for i, p := range c.Positions {
-		if _, err := parsePosition(p); err != nil {
-			return fmt.Errorf("probe: positions.%d: %w", i, err)
-		}
-	}
-	if c.captures() {
-		own := c.capture()
-		if err := own.Validate(); err != nil {
-			return err
-		}
-	}
-	for _, err := range []error{c.Method.Validate(), c.MDL.Validate(), c.Intervals.Validate()} {
+	for _, err := range []error{c.Data.Validate(), c.Method.Validate(), c.MDL.Validate(), c.Intervals.Validate()} {
 		if err != nil {
 			return err
 		}
@@ -151,11 +130,68 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+func bad(key string, got any, cure string) error {
+	return fmt.Errorf("probe: %s is %v; %s", key, got, cure)
+}
+
+// Validate checks what does not depend on the store.
+func (c *Data) Validate() error {
+	switch {
+	case c.Store == "":
+		return bad("store", "empty", "name the folder that `loupe capture` wrote, or that capture is to write")
+	case len(c.Sites) == 0:
+		return bad("sites", "empty", "name at least one, such as blocks.*.hook_resid_post; `loupe store info` lists a store's sites")
+	case len(c.Positions) == 0:
+		return bad("positions", "empty", "name at least one, such as mean")
+	case c.Group == "":
+		return bad("group", "empty", "use auto, doc, or a label")
+	case c.Misaligned != "error" && c.Misaligned != "drop":
+		return bad("misaligned", c.Misaligned, "use error or drop")
+	}
+	if err := cmp.Or(c.Target.validate(), c.Split.validate()); err != nil {
+		return err
+	}
+	for i, p := range c.Positions {
+		if _, err := parsePosition(p); err != nil {
+			return fmt.Errorf("probe: positions.%d: %w", i, err)
+		}
+	}
+	if c.captures() {
+		own := c.capture()
+		return own.Validate()
+	}
+	return nil
+}
+
+func (c TargetConfig) validate() error {
+	switch {
+	case c.Label == "":
+		return bad("target.label", "empty", "name a label column of the store")
+	case !slices.Contains([]string{"binary", "multiclass", "regression"}, c.Task):
+		return bad("target.task", c.Task, "use binary, multiclass or regression")
+	}
+	return nil
+}
+
+func (c SplitConfig) validate() error {
+	switch {
+	case c.From != "store" && c.From != "keys":
+		return bad("split.from", c.From, "use store or keys")
+	case c.From == "store" && (c.Train == "" || c.Test == "" || c.Train == c.Test):
+		return bad("split.train", fmt.Sprintf("%q with split.test %q", c.Train, c.Test), "name two splits of the store, or set split.from to keys")
+	case c.From == "keys" && len(c.Keys) == 0:
+		return bad("split.keys", "empty", "name a label, or group, source, text, doc")
+	case c.From == "keys" && !(c.HeldOut > 0 && c.HeldOut < 1):
+		return bad("split.held_out", c.HeldOut, "use a share between 0 and 1")
+	}
+	return nil
+}
+
 // captures tells whether the configuration can make its store.
-func (c *Config) captures() bool { return len(c.Capture.Sites) > 0 }
+func (c *Data) captures() bool { return len(c.Capture.Sites) > 0 }
 
 // capture is the configuration of the capture into the store.
-func (c *Config) capture() capture.Config {
+func (c *Data) capture() capture.Config {
 	own := c.Capture
 	own.Store = c.Store
 	return own

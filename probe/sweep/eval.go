@@ -115,7 +115,7 @@ func Evaluate(ctx context.Context, card, dir string, cfg EvalConfig) (*Evaluatio
 
 // evalJob is the configuration that the probe was fitted by, as far as reading needs it.
 func evalJob(data cardData, saved *probe.Saved, cfg EvalConfig) *Config {
-	c := &Config{Target: data.Target, Group: data.Group, Method: probe.Method{Name: saved.Method}, Misaligned: "error", Seed: data.Seed}
+	c := &Config{Data: Data{Target: data.Target, Group: data.Group, Misaligned: "error", Seed: data.Seed}, Method: probe.Method{Name: saved.Method}}
 	if cfg.Drop {
 		c.Misaligned = "drop"
 	}

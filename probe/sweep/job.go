@@ -20,12 +20,11 @@ import (
 	"loupe/internal/run"
 	"loupe/probe"
 	"loupe/probe/capture"
-	"loupe/probe/model"
 	"loupe/probe/store"
 )
 
 // NeedsCapture tells whether the store is not there, or not complete, and the configuration can make it.
-func (c *Config) NeedsCapture() (bool, error) {
+func (c *Data) NeedsCapture() (bool, error) {
 	if !c.captures() {
 		return false, nil
 	}
@@ -40,7 +39,7 @@ func (c *Config) NeedsCapture() (bool, error) {
 }
 
 // OpenCapture opens the capture into the store: all sites in one pass over the text.
-func (c *Config) OpenCapture(ctx context.Context, b compute.Backend, log *slog.Logger) (*capture.Capture, error) {
+func (c *Data) OpenCapture(ctx context.Context, b compute.Backend, log *slog.Logger) (*capture.Capture, error) {
 	return capture.Open(ctx, b, c.capture(), log)
 }
 
@@ -232,17 +231,9 @@ func (j *Job) cells(ctx context.Context, dir *run.Dir, b *batch, p place, save b
 	if err != nil {
 		return nil, fmt.Errorf("%s at %s: %w", p.site.Name, p.at.name, err)
 	}
-	layer := -1
-	base := p.site.Name
-	for _, reduce := range []string{capture.Mean, capture.First, capture.Last} {
-		base = strings.TrimSuffix(base, "."+reduce)
-	}
-	if site, err := model.ParseSite(base); err == nil && site.Kind.InBlock() {
-		layer = site.Layer
-	}
 	for i := range cells {
 		c := &cells[i]
-		c.Site, c.Layer, c.Position, c.Dropped = p.site.Name, layer, p.at.name, dropped
+		c.Site, c.Layer, c.Position, c.Dropped = p.site.Name, layerOf(p.site.Name), p.at.name, dropped
 		if !save {
 			continue
 		}
