@@ -5,7 +5,7 @@
 //
 //   - Methods: Logistic and Multinomial (all targets of a site in one pass), ElasticNet (a path of sparse probes), KSparse,
 //     Ridge, LDA, MassMean, FitQuadratic, FitMLP, FitAttention (sequences of tokens), FitCCS (contrast pairs, no labels).
-//     Method names one with its settings and gives a Function.
+//     FitAdaWAC (pairs of augmentations). Method names one with its settings and gives a Function.
 //   - Splits: HoldOut by word, template or any other Key, Folds, CheckLeaks.
 //   - Scores: Evaluate (accuracy, AUC, F1, R² with intervals over groups), CrossValidate, Calibration, Calibrate, OnlineCode
 //     (minimum description length).

@@ -11,6 +11,7 @@
 //   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.
 //   - Decomposition: NMF, SobolIndices with SobolPair.
 //   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, FindVectors, CompareVectors.
+//   - Concept metrics: GlobalImportance, Existence, Location.
 //
 // # Shapes
 //
@@ -32,5 +33,5 @@
 //     (SAL). Álvarez-Esteban et al., arXiv:1511.05355 (barycentres). Bodnar et al., arXiv:1308.2608 (shrinkage).
 //   - Lee and Seung, NIPS 2000 (multiplicative updates). Jansen, Computer Physics Communications 117, 1999; Saltelli
 //     et al., Computer Physics Communications 181, 2010 (Sobol indices). Fel et al., arXiv:2211.10154 (CRAFT).
-//   - Hong et al., arXiv:2406.11614 (ConceptVectors).
+//   - Hong et al., arXiv:2406.11614 (ConceptVectors). Aysel et al., arXiv:2501.19271 (concept metrics).
 package vectors
