@@ -37,7 +37,7 @@ const (
 // Config says what to train and how. A zero value is invalid: start from [DefaultConfig], set the sizes, and call
 // [Config.Resolve].
 type Config struct {
-	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder,clt,jumprelu_clt,topk_clt,batchtopk_clt,temporal" doc:"architecture"`
+	Arch      string `json:"arch" enum:"standard,topk,abstopk,batchtopk,matryoshka_batchtopk,jumprelu,gated,matching_pursuit,ra_topk,ra_jumprelu,transcoder,skip_transcoder,jumprelu_transcoder,jumprelu_skip_transcoder,topk_transcoder,topk_skip_transcoder,crosscoder,jumprelu_crosscoder,topk_crosscoder,batchtopk_crosscoder,clt,jumprelu_clt,topk_clt,batchtopk_clt,temporal" doc:"architecture"`
 	DIn       int    `json:"d_in" doc:"width of the activations, of one site; 0: that of the data"`
 	Layers    int    `json:"layers" doc:"number of sites that a crosscoder reads, layers or models, or of layers of a cross-layer transcoder; 0 in a group: that of the inputs"`
 	DSAE      int    `json:"d_sae" doc:"number of latents, of each layer of a cross-layer transcoder; 0: expansion * d_in"`
@@ -72,6 +72,7 @@ type Config struct {
 	JumpReLU       JumpReLUConfig   `json:"jumprelu" doc:"of jumprelu"`
 	Matryoshka     MatryoshkaConfig `json:"matryoshka" doc:"of matryoshka_batchtopk"`
 	Pursuit        PursuitConfig    `json:"pursuit" doc:"of matching_pursuit"`
+	Archetypal     ArchetypalConfig `json:"archetypal" doc:"of ra_topk and ra_jumprelu"`
 	Crosscoder     CrosscoderConfig `json:"crosscoder" doc:"of crosscoders"`
 	CLT            CLTConfig        `json:"clt" doc:"of cross-layer transcoders"`
 	Temporal       TemporalConfig   `json:"temporal" doc:"of temporal"`
@@ -129,8 +130,9 @@ func DefaultConfig() Config {
 		Normalize: NormalizeExpected, Decoder: DecoderUnit, InitRows: 32768, InitEncoder: InitTied, InitBDec: InitMedian,
 		Engine: EngineAuto, CheckpointTokens: 5_000_000,
 		Schedule: ScheduleLinear, SparsityCoef: 1, SparsityWarmup: 0.05, LpNorm: 1, ThresholdLR: 0.01,
-		JumpReLU: JumpReLUConfig{Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
-		Pursuit:  PursuitConfig{Residual: 0.01, StopDuplicate: true},
+		JumpReLU:   JumpReLUConfig{Kernel: KernelRectangle, Init: 0.001, Sparsity: SparsityStep, TanhScale: 4},
+		Pursuit:    PursuitConfig{Residual: 0.01, StopDuplicate: true},
+		Archetypal: ArchetypalConfig{Delta: 1},
 		// The mixture is that of science-of-finetuning's dictionary_learning.
 		Crosscoder: CrosscoderConfig{Norm: CodeNormCrosscoder, AlphaSAE: 1, AlphaCC: 0.1},
 		// Four heads, one layer and no bottleneck are those of the paper's runs, whose sequences have 500 tokens.

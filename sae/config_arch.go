@@ -11,21 +11,21 @@ var trainable = [...]string{
 	ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
 	ArchTranscoder, ArchSkipTranscoder, ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKSkipTranscoder,
 	ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder,
-	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT, ArchTemporal,
+	ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT, ArchTemporal, ArchRATopK, ArchRAJumpReLU,
 }
 
 // Trainable lists the architectures that can be trained.
 func Trainable() []string { return slices.Clone(trainable[:]) }
 
-// base is the architecture without its form as a transcoder or crosscoder: what its activation function and its loss are
+// base is the architecture without its form as a transcoder, crosscoder or RA-SAE: what its activation function and its loss are
 // called.
 func (c Config) base() string {
 	switch c.Arch {
 	case ArchTranscoder, ArchSkipTranscoder, ArchCrosscoder, ArchCLT:
 		return ArchStandard
-	case ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchJumpReLUCrosscoder, ArchJumpReLUCLT:
+	case ArchJumpReLUTranscoder, ArchJumpReLUSkip, ArchJumpReLUCrosscoder, ArchJumpReLUCLT, ArchRAJumpReLU:
 		return ArchJumpReLU
-	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchTopKCrosscoder, ArchTopKCLT:
+	case ArchTopKTranscoder, ArchTopKSkipTranscoder, ArchTopKCrosscoder, ArchTopKCLT, ArchRATopK:
 		return ArchTopK
 	case ArchBatchTopKCrosscoder, ArchBatchTopKCLT:
 		return ArchBatchTopK
@@ -34,7 +34,7 @@ func (c Config) base() string {
 }
 
 // transcodes tells whether the architecture reads one site, or several, and writes others.
-func (c Config) transcodes() bool { return c.base() != c.Arch && !c.crosses() }
+func (c Config) transcodes() bool { return c.base() != c.Arch && !c.crosses() && !c.archetypal() }
 
 // skips tells whether the architecture has a linear path past the latents.
 func (c Config) skips() bool {
@@ -144,6 +144,9 @@ func (c Config) resolveArch() Config {
 	if c.TargetL0 > 0 && (c.selects() && !c.byBatch() || c.Arch == ArchMatchingPursuit) {
 		c.K = int(math.Round(c.TargetL0))
 	}
+	if c.archetypal() && c.Archetypal.Points == 0 {
+		c.Archetypal.Points = max(1, min(c.DSAE, c.InitRows/2))
+	}
 	if c.Arch == ArchMatchingPursuit && c.Pursuit.Iterations == 0 {
 		c.Pursuit.Iterations = c.K
 	}
@@ -197,6 +200,11 @@ func (c Config) validateArch(bad func(field string, value any, want string) erro
 			}
 		}
 		return bad("engine", c.Engine, fmt.Sprintf("one of %q for %s with normalisation %s", able, c.Arch, c.Normalize))
+	}
+	if c.archetypal() {
+		if err := c.validateArchetypal(bad); err != nil {
+			return err
+		}
 	}
 	switch c.base() {
 	case ArchTemporal:

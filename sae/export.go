@@ -25,6 +25,9 @@ func exported(cfg Config, w weights) *SAE {
 	if cfg.Arch == ArchMatryoshka && cfg.Matryoshka.PerRow {
 		s.Arch = ArchTopK
 	}
+	if cfg.archetypal() {
+		s.Arch, s.WDec = cfg.base(), archetypeDictionary(cfg, w)
+	}
 	if w.enc != nil {
 		s.WEnc = make([]float32, len(w.enc))
 		transpose(s.WEnc, w.enc, cfg.DSAE, cfg.DIn)

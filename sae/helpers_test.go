@@ -79,6 +79,9 @@ func (p planted) recovered(s *SAE, least float64) float64 {
 		for j := range s.DSAE {
 			row := s.Decoder(j)
 			c := float64(dotPlain(p.dictionary[i*p.d:(i+1)*p.d], row)) / math.Sqrt(float64(dotPlain(row, row)))
+			if s.Arch == ArchAbsTopK {
+				c = math.Abs(c) // a latent may be negative
+			}
 			best = max(best, c)
 		}
 		if best > least {

@@ -20,6 +20,9 @@ const siteRow = 0.08
 // b_dec; so does a crosscoder's.
 func initialWeights(cfg Config, x, y []float32) weights {
 	w := newWeights(cfg)
+	if cfg.archetypal() {
+		return w // see startArchetypes
+	}
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
 	sphere := func(rows []float32, d int) {
 		for row := range slices.Chunk(rows, d) {

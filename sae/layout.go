@@ -25,6 +25,9 @@ func layout(cfg Config) []weightInfo {
 	enc := weightInfo{"W_enc", []int{f, d}}
 	dec, bDec := weightInfo{"W_dec", []int{f, w}}, weightInfo{"b_dec", []int{w}}
 	bEnc := weightInfo{"b_enc", []int{f}}
+	if cfg.archetypal() {
+		return archetypeLayout(cfg)
+	}
 	var out []weightInfo
 	switch cfg.base() {
 	case ArchMatchingPursuit:

@@ -92,7 +92,7 @@ func batchSelected(scores, pre *Node, groups, n int) (acts, least *Node) {
 // Equal scores at the limit are all kept. The n-th largest is found by its bits, from the highest: positive floats are ordered
 // as their bits are, so that 31 counting passes do what a sort of all numbers would.
 func batchMaskGraph(scores *Node, groups, n int) *Node {
-	s := StopGradient(MaxScalar(scores, 0))
+	s := ConvertDType(StopGradient(MaxScalar(scores, 0)), dtypes.Float32)
 	shape := s.Shape().Dimensions
 	bits := Reshape(Bitcast(s, dtypes.Int32), shape[0], groups, shape[1]/groups)
 	limit := Zeros(s.Graph(), shapes.Make(dtypes.Int32, 1, groups, 1))

@@ -19,9 +19,9 @@ func pNorm(x *Node, p float64) *Node {
 	}
 	zero := Equal(x, ZerosLike(x))
 	safe := Where(zero, OnesLike(x), x)
-	power := Const(x.Graph(), float32(p))
+	power := Scalar(x.Graph(), x.DType(), p)
 	sum := ReduceSum(Where(zero, ZerosLike(x), Pow(safe, power)), 1) // [b]
 	empty := Equal(sum, ZerosLike(sum))
-	root := Pow(Where(empty, OnesLike(sum), sum), Const(x.Graph(), float32(1/p)))
+	root := Pow(Where(empty, OnesLike(sum), sum), Scalar(x.Graph(), x.DType(), 1/p))
 	return Where(empty, ZerosLike(sum), root)
 }

@@ -37,6 +37,11 @@ func (c *Config) DeriveDefaults() {
 		c.jumpReLURecipe() // as Gemma Scope's (arXiv:2408.05147)
 	case ArchTopKTranscoder, ArchTopKSkipTranscoder:
 		c.Decoder = DecoderFree // sparsify (Paulo et al. 2025, arXiv:2501.18823) starts from W_dec = 0, without a constraint
+	case ArchRATopK:
+		c.archetypalRecipe()
+	case ArchRAJumpReLU:
+		c.jumpReLURecipe()
+		c.archetypalRecipe()
 	case ArchCrosscoder, ArchJumpReLUCrosscoder, ArchTopKCrosscoder, ArchBatchTopKCrosscoder:
 		c.crosscoderRecipe()
 	case ArchCLT, ArchJumpReLUCLT, ArchTopKCLT, ArchBatchTopKCLT:
@@ -106,6 +111,12 @@ func (c *Config) januaryRecipe() {
 func (c *Config) batchTopKRecipe() {
 	c.Beta1, c.Beta2, c.AdamEps = 0.9, 0.99, 1e-8
 	c.Warmup, c.Decay = 0.05, 0
+}
+
+// archetypalRecipe is that of arXiv:2502.12892 and its code: atoms of free norm at most delta = 1 away from the hull of k-means
+// centroids of the data (32,000 there; as many as atoms here), with a common factor.
+func (c *Config) archetypalRecipe() {
+	c.Decoder, c.Normalize, c.Archetypal.Delta = DecoderFree, NormalizeExpected, 1
 }
 
 // pursuitRecipe is SAELens's for matching pursuit (arXiv:2506.03093): Adam with beta 0.9 and 0.999, unit rows of the one

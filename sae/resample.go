@@ -119,7 +119,7 @@ func (t *Trainer) restart(p params, i, r int, encNorm, decNorm float64) {
 		in = slices.Clone(out)
 	}
 	for n, info := range layout(cfg) {
-		if info.shape[0] != cfg.DSAE || info.name == "b_dec" || info.name == "W_skip" {
+		if info.shape[0] != cfg.DSAE || info.name == "b_dec" || info.name == "W_skip" || isFixed(info.name) {
 			continue
 		}
 		size := len(p.w.slices()[n]) / cfg.DSAE
@@ -137,10 +137,28 @@ func (t *Trainer) restart(p params, i, r int, encNorm, decNorm float64) {
 			if cfg.Decoder != DecoderUnit {
 				scaleBy(row(p.w), float32(decNorm))
 			}
+		case archetypeWeight: // all on the nearest data point
+			clear(row(p.w))
+			row(p.w)[nearestPoint(p.w.named(cfg, archetypePoints), in)] = 1
 		case "threshold": // half of the row's own score, which is |in| times the encoder's norm
-			row(p.w)[0] = float32(min(cfg.JumpReLU.Init, 0.5*encNorm*resampledShare(cfg)*math.Sqrt(squaredNorm(in))))
-		default: // biases, r_mag
+			row(p.w)[0] = float32(0.5 * encNorm * resampledShare(cfg) * math.Sqrt(squaredNorm(in)))
+		default: // biases, r_mag, the relaxation of an archetype
 			clear(row(p.w))
 		}
 	}
+}
+
+// nearestPoint returns the number of the point, [n, d], that is nearest to x.
+func nearestPoint(points, x []float32) int {
+	best, least := 0, math.Inf(1)
+	for i := range len(points) / len(x) {
+		var far float64
+		for j, v := range points[i*len(x) : (i+1)*len(x)] {
+			far += float64(v-x[j]) * float64(v-x[j])
+		}
+		if far < least {
+			best, least = i, far
+		}
+	}
+	return best
 }

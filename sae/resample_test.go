@@ -119,7 +119,7 @@ func TestResample(t *testing.T) {
 	b := graphtest.Backend(t)
 	for _, arch := range []string{
 		ArchStandard, ArchTopK, ArchAbsTopK, ArchBatchTopK, ArchMatryoshka, ArchJumpReLU, ArchGated, ArchMatchingPursuit,
-		ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKCrosscoder,
+		ArchJumpReLUSkip, ArchTopKTranscoder, ArchTopKCrosscoder, ArchRAJumpReLU,
 	} {
 		t.Run(arch, func(t *testing.T) {
 			dead := [2]int{32, 0}

@@ -72,17 +72,24 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 		}
 		norm := ScalarZero(knobs.Graph(), knobs.DType())
 		for _, info := range infos {
+			if isFixed(info.name) {
+				continue
+			}
 			norm = Add(norm, ReduceAllSum(Square(grads[info.name])))
 		}
 		norm = Sqrt(norm)
 		stats[statGradNorm] = norm
 		scale := OnesLike(norm)
 		if cfg.Clip > 0 {
-			scale = Min(scale, Div(Const(norm.Graph(), float32(cfg.Clip)), AddScalar(norm, 1e-6)))
+			scale = Min(scale, Div(Scalar(norm.Graph(), norm.DType(), cfg.Clip), AddScalar(norm, 1e-6)))
 		}
 		var newW, newM, newV []*Node
 		for _, info := range infos {
 			n := info.name
+			if isFixed(n) {
+				newW, newM, newV = append(newW, li.w[n]), append(newM, sets[1][n]), append(newV, sets[2][n])
+				continue
+			}
 			wi, mi, vi := adamGraph(cfg, li.w[n], sets[1][n], sets[2][n], Mul(grads[n], scale), knob(knobs, knobRate), knob(knobs, knobRoot))
 			if isDecoder(n) && cfg.Decoder == DecoderUnit {
 				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1e-30))
@@ -97,7 +104,8 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 	}
 }
 
-// project brings weights back into their set before a step, outside the gradient: JumpReLU's thresholds to at least 0.
+// project brings weights back into their set before a step, outside the gradient: JumpReLU's thresholds to at least 0, and
+// RA-SAE's weights and relaxations.
 func project(cfg Config, w weightNodes) weightNodes {
 	out := weightNodes{}
 	for name, n := range w {
@@ -105,6 +113,9 @@ func project(cfg Config, w weightNodes) weightNodes {
 			n = MaxScalar(n, 0)
 		}
 		out[name] = n
+	}
+	if cfg.archetypal() {
+		projectArchetypes(cfg, out)
 	}
 	return out
 }
@@ -123,21 +134,26 @@ func knob(v *Node, i int) *Node { return Reshape(Slice(v, AxisRange(i, i+1))) }
 // without the gradient norm, those of sites and selections, and the firing counts [f].
 func gradientsGraph(in lossInput, dense bool) (weightNodes, [numStats]*Node, *Node, *Node) {
 	in.variance = varianceGraph(in.y)
-	in.main = Const(in.x.Graph(), float32(1/float64(in.x.Shape().Dimensions[0])))
+	in.main = Scalar(in.x.Graph(), in.x.DType(), 1/float64(in.x.Shape().Dimensions[0]))
 	if in.cfg.Loss == LossFVU {
 		in.main = inverseGraph(in.variance)
 	}
 	grads := weightNodes{}
 	var out lossOutput
 	if dense {
+		if in.cfg.archetypal() {
+			in.w["W_dec"] = archetypeDecoder(in.w)
+		}
 		out = denseLoss(in)
 		var nodes []*Node
-		infos := layout(in.cfg)
-		for _, info := range infos {
-			nodes = append(nodes, in.w[info.name])
+		var names []string
+		for _, info := range layout(in.cfg) {
+			if !isFixed(info.name) {
+				nodes, names = append(nodes, in.w[info.name]), append(names, info.name)
+			}
 		}
 		for i, g := range Gradient(out.total(), nodes...) {
-			grads[infos[i].name] = g
+			grads[names[i]] = g
 		}
 	} else {
 		out, grads = sparseTopK(in)

@@ -99,6 +99,11 @@ func NewTrainer(b compute.Backend, cfg Config, sample []float32) (*Trainer, erro
 		y = x
 	}
 	w := initialWeights(cfg, x, y)
+	if cfg.archetypal() {
+		if err := startArchetypes(b, cfg, w, x); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.base() == ArchJumpReLU && cfg.JumpReLU.InitL0 > 0 {
 		if err := measureThresholds(b, cfg, w, x); err != nil {
 			return nil, err
