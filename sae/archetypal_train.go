@@ -63,17 +63,20 @@ func (c Config) validateArchetypal(bad func(string, any, string) error) error {
 	return nil
 }
 
+// archetypeSeed draws the first centroids: C belongs to the data, and is the same for every seed of a configuration.
+const archetypeSeed = 0xa2c
+
 // startArchetypes fills in the start of RA-SAE for normalised rows x [n, d]: b_dec as configured, C the k-means centroids of
 // x - b_dec, and atom i at centroid i; where there are more atoms than centroids, the further ones begin beside them, at a
-// random relaxation of half of delta. Encoder rows are D_i / |D_i|^2, so that an atom's latent measures how much of it there
-// is.
+// random relaxation of half of delta. Tied encoder rows are D_i / |D_i|^2, so that an atom's latent measures how much of it
+// there is.
 func startArchetypes(b compute.Backend, cfg Config, w weights, x []float32) error {
 	f, d, p := cfg.DSAE, cfg.DIn, cfg.Archetypal.Points
 	n := len(x) / d
 	if n < p {
 		return fmt.Errorf("sae: %s needs at least archetypal.points = %d rows to find as many centroids; the initial sample has %d: raise init_rows, or lower archetypal.points", cfg.Arch, p, n)
 	}
-	rng := rand.New(rand.NewPCG(cfg.Seed, 0xa2c))
+	rng := rand.New(rand.NewPCG(cfg.Seed, archetypeSeed))
 	for j, v := range startOf(cfg, x) {
 		w.bDec[j] = float32(v)
 	}
@@ -83,7 +86,7 @@ func startArchetypes(b compute.Backend, cfg Config, w weights, x []float32) erro
 		normalizeRow(cfg.Normalize, row, x[r*d:(r+1)*d])
 		axpy(-1, w.bDec, row)
 	}
-	centroids, err := kMeans(b, rows, d, p, rng)
+	centroids, err := kMeans(b, rows, d, p, rand.New(rand.NewPCG(0, archetypeSeed)))
 	if err != nil {
 		return err
 	}
@@ -93,13 +96,14 @@ func startArchetypes(b compute.Backend, cfg Config, w weights, x []float32) erro
 		convex[i*p+i%p] = 1
 		row := relax[i*d : (i+1)*d]
 		if i >= p {
-			for j := range row {
-				row[j] = float32(rng.NormFloat64())
-			}
-			unit(row)
+			randomUnit(row, rng)
 			scaleBy(row, float32(cfg.Archetypal.Delta/2))
 		}
 		atom := w.enc[i*d : (i+1)*d]
+		if cfg.InitEncoder == InitRandom {
+			randomUnit(atom, rng)
+			continue
+		}
 		copy(atom, row)
 		axpy(1, points[(i%p)*d:(i%p+1)*d], atom)
 		if sq := squaredNorm(atom); sq > 0 {

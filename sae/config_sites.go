@@ -132,8 +132,8 @@ func (c Config) validateCrosscoder(bad func(field string, value any, want string
 	switch {
 	case !slices.Contains(codeNorms[:], x.Norm):
 		return bad("crosscoder.norm", fmt.Sprintf("%q", x.Norm), fmt.Sprintf("one of %q", codeNorms))
-	case x.Norm == CodeNormDecoupled && c.Arch == ArchTopKCrosscoder:
-		return bad("crosscoder.norm", x.Norm, "another one: topk_crosscoder selects once for all sites; use batchtopk_crosscoder")
+	case x.Norm == CodeNormDecoupled && (c.Arch == ArchTopKCrosscoder || c.Arch == ArchJumpReLUCrosscoder):
+		return bad("crosscoder.norm", x.Norm, fmt.Sprintf("another one: %s selects once for all sites; use batchtopk_crosscoder", c.Arch))
 	case !weight(x.AlphaSAE) || !weight(x.AlphaCC) || x.Norm == CodeNormMixed && x.AlphaSAE+x.AlphaCC == 0:
 		return bad("crosscoder.alpha_sae", x.AlphaSAE, "between 0 and 1e6, as alpha_cc, and not both 0")
 	case c.RescaleByDecoder:

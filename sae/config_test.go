@@ -53,8 +53,30 @@ func TestConfigErrors(t *testing.T) {
 		c := DefaultConfig()
 		c.DSAE, c.AuxK = 64, 8
 		edit(&c)
-		if _, err := c.Resolve(16); err == nil || !strings.Contains(err.Error(), field+" is ") {
-			t.Errorf("wrong %s: %v", field, err)
+		wantFieldError(t, c, field)
+	}
+}
+
+// wantFieldError wants a configuration for d = 16 refused because of a field.
+func wantFieldError(t *testing.T, c Config, field string) {
+	t.Helper()
+	if _, err := c.Resolve(16); err == nil || !strings.Contains(err.Error(), field+" is ") {
+		t.Errorf("wrong %s: %v", field, err)
+	}
+}
+
+// TestDecoupledCrosscoders refuses a selection for each site where latents are selected once: what is trained could not be
+// saved.
+func TestDecoupledCrosscoders(t *testing.T) {
+	for arch, can := range map[string]bool{
+		ArchCrosscoder: true, ArchBatchTopKCrosscoder: true, ArchTopKCrosscoder: false, ArchJumpReLUCrosscoder: false,
+	} {
+		c := DefaultsFor(arch)
+		c.DSAE, c.AuxK, c.Layers, c.Crosscoder.Norm = 64, 8, 2, CodeNormDecoupled
+		if !can {
+			wantFieldError(t, c, "crosscoder.norm")
+		} else if _, err := c.Resolve(16); err != nil {
+			t.Errorf("%s: %v", arch, err)
 		}
 	}
 }

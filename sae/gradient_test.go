@@ -174,6 +174,9 @@ func TestGradients(t *testing.T) {
 		ArchMatchingPursuit: {{"residual", func(c *Config) { c.Pursuit.Residual, c.Pursuit.StopDuplicate = 0.5, false }}},
 	}
 	for _, arch := range trainable {
+		if arch == ArchTemporal {
+			continue // see TestTemporalLoss
+		}
 		for _, v := range append([]variant{{"plain", func(*Config) {}}}, variants[arch]...) {
 			t.Run(arch+"/"+v.name, func(t *testing.T) {
 				cfg := gradientConfig(arch)

@@ -26,10 +26,7 @@ func initialWeights(cfg Config, x, y []float32) weights {
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5ae))
 	sphere := func(rows []float32, d int) {
 		for row := range slices.Chunk(rows, d) {
-			for j := range row {
-				row[j] = float32(rng.NormFloat64())
-			}
-			unit(row)
+			randomUnit(row, rng)
 		}
 	}
 	switch {
@@ -47,6 +44,14 @@ func initialWeights(cfg Config, x, y []float32) weights {
 		t[i] = float32(cfg.JumpReLU.Init)
 	}
 	return w
+}
+
+// randomUnit draws a direction uniform on the sphere.
+func randomUnit(row []float32, rng *rand.Rand) {
+	for j := range row {
+		row[j] = float32(rng.NormFloat64())
+	}
+	unit(row)
 }
 
 // startOf returns where b_dec starts, for targets y.

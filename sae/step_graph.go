@@ -55,7 +55,7 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 				set[info.name] = take()
 			}
 		}
-		li.w = project(cfg, sets[0])
+		li.w = project(sets[0])
 		knobs := take()
 		li.aux, li.coef = knob(knobs, knobAux), knob(knobs, knobCoef)
 		if aux {
@@ -83,11 +83,13 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 		if cfg.Clip > 0 {
 			scale = Min(scale, Div(Scalar(norm.Graph(), norm.DType(), cfg.Clip), AddScalar(norm, 1e-6)))
 		}
+		next := weightNodes{}
 		var newW, newM, newV []*Node
 		for _, info := range infos {
 			n := info.name
 			if isFixed(n) {
-				newW, newM, newV = append(newW, li.w[n]), append(newM, sets[1][n]), append(newV, sets[2][n])
+				next[n] = li.w[n]
+				newM, newV = append(newM, sets[1][n]), append(newV, sets[2][n])
 				continue
 			}
 			wi, mi, vi := adamGraph(cfg, li.w[n], sets[1][n], sets[2][n], Mul(grads[n], scale), knob(knobs, knobRate), knob(knobs, knobRoot))
@@ -97,25 +99,28 @@ func stepGraph(cfg Config, dense, target, aux bool) func(in []*Node) []*Node {
 			if n == "W_dec" && cfg.Decoder == DecoderBounded {
 				wi = Div(wi, MaxScalar(L2Norm(wi, 1), 1))
 			}
-			newW, newM, newV = append(newW, wi), append(newM, mi), append(newV, vi)
+			next[n] = wi
+			newM, newV = append(newM, mi), append(newV, vi)
+		}
+		if cfg.archetypal() {
+			projectArchetypes(cfg, next)
+		}
+		for _, info := range infos {
+			newW = append(newW, next[info.name])
 		}
 		all := Concatenate([]*Node{Stack(stats[:], 0), more}, 0)
 		return append(append(append(newW, newM...), newV...), all, fired)
 	}
 }
 
-// project brings weights back into their set before a step, outside the gradient: JumpReLU's thresholds to at least 0, and
-// RA-SAE's weights and relaxations.
-func project(cfg Config, w weightNodes) weightNodes {
+// project brings weights back into their set before a step, outside the gradient: JumpReLU's thresholds to at least 0.
+func project(w weightNodes) weightNodes {
 	out := weightNodes{}
 	for name, n := range w {
 		if name == "threshold" {
 			n = MaxScalar(n, 0)
 		}
 		out[name] = n
-	}
-	if cfg.archetypal() {
-		projectArchetypes(cfg, out)
 	}
 	return out
 }
