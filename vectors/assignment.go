@@ -59,8 +59,9 @@ func assign(cost mat.Matrix) []int {
 }
 
 // MatchCosines pairs the rows of a [r, d] with different rows of b [s, d], r <= s, so that the sum of cosines is largest, and
-// returns each row's partner and cosine. Rows of zeros have cosine 0.
-func MatchCosines(a, b *mat.Dense) (partner []int, cosine []float64, err error) {
+// returns each row's partner and cosine. With eitherSign a row and its negative are the same direction. Rows of zeros have cosine
+// 0.
+func MatchCosines(a, b *mat.Dense, eitherSign bool) (partner []int, cosine []float64, err error) {
 	r, d, err := checkRows("a", a)
 	if err != nil {
 		return nil, nil, err
@@ -75,7 +76,12 @@ func MatchCosines(a, b *mat.Dense) (partner []int, cosine []float64, err error) 
 	cost := mat.NewDense(r, s, nil)
 	for i := range r {
 		for j := range s {
-			if c := cosineOf(a.RawRowView(i), b.RawRowView(j)); !math.IsNaN(c) {
+			c := cosineOf(a.RawRowView(i), b.RawRowView(j))
+			switch {
+			case math.IsNaN(c):
+			case eitherSign:
+				cost.Set(i, j, -math.Abs(c))
+			default:
 				cost.Set(i, j, -c)
 			}
 		}

@@ -3,8 +3,10 @@ package vectors
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/gomlx/compute"
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/sae"
@@ -42,31 +44,50 @@ func (x SAEExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed uin
 	if r > s.DSAE {
 		return nil, fmt.Errorf("vectors: %d concepts of an SAE of %d latents: %w", r, s.DSAE, ErrArgument)
 	}
+	switch s.Arch {
+	case sae.ArchStandard, sae.ArchTopK, sae.ArchBatchTopK, sae.ArchMatryoshka, sae.ArchJumpReLU, sae.ArchGated:
+	default:
+		return nil, fmt.Errorf("vectors: concepts of an SAE of architecture %s: %w; take standard, topk, batchtopk, matryoshka, jumprelu or gated", s.Arch, ErrArgument)
+	}
 	all, err := latentMatrix(s, a, nil)
 	if err != nil {
 		return nil, err
 	}
 	energy := make([]float64, s.DSAE)
 	for l := range energy {
-		norm := 0.0
-		for _, v := range s.Decoder(l) {
-			norm += float64(v) * float64(v)
+		square := 1.0 // of what the latent writes at 1
+		if !s.RescaleByDecoder {
+			square = 0
+			for _, v := range s.Decoder(l) {
+				square += float64(v) * float64(v)
+			}
 		}
 		for i := range n {
-			energy[l] += norm * all.At(i, l) * all.At(i, l)
+			energy[l] += square * all.At(i, l) * all.At(i, l)
 		}
 	}
 	chosen := largestIndices(energy, r)
 	c := &Concepts{Method: x.Name(), W: mat.NewDense(r, d, nil), Centre: float64s(s.BDec)}
+	norm := make([]float64, r) // of the decoder row, by which RescaleByDecoder multiplies a latent
 	for k, l := range chosen {
-		c.W.SetRow(k, float64s(s.Decoder(l)))
+		row := float64s(s.Decoder(l))
+		norm[k] = 1
+		if s.RescaleByDecoder {
+			norm[k] = floats.Norm(row, 2)
+			floats.Scale(1/norm[k], row)
+		}
+		c.W.SetRow(k, row)
 	}
 	c.encode = func(_ context.Context, a *mat.Dense) (*mat.Dense, error) { return latentMatrix(s, a, chosen) }
 	c.jacobian = func(u []float64) (*mat.Dense, error) {
 		out := mat.NewDense(r, d, nil)
 		for k, l := range chosen {
+			slope := norm[k]
+			if s.Arch == sae.ArchGated {
+				slope *= math.Exp(float64(s.RMag[l]))
+			}
 			for j := 0; j < d && u[k] > 0; j++ { // a latent that is on reads its encoder row
-				out.Set(k, j, float64(s.WEnc[j*s.DSAE+l]))
+				out.Set(k, j, slope*float64(s.WEnc[j*s.DSAE+l]))
 			}
 		}
 		return out, nil

@@ -46,9 +46,13 @@ func TestAssign(t *testing.T) {
 			t.Errorf("a column is used twice: %v", got)
 		}
 	}
-	partner, cosine, err := MatchCosines(rows([]float64{1, 0}, []float64{0, 3}), rows([]float64{0, 2}, []float64{1, 1}, []float64{5, 0}))
+	partner, cosine, err := MatchCosines(rows([]float64{1, 0}, []float64{0, 3}), rows([]float64{0, 2}, []float64{1, 1}, []float64{5, 0}), false)
 	if err != nil || partner[0] != 2 || partner[1] != 0 || cosine[0] != 1 || cosine[1] != 1 {
 		t.Errorf("partners %v, cosines %v, %v", partner, cosine, err)
+	}
+	_, cosine, err = MatchCosines(rows([]float64{1, 0}), rows([]float64{-2, 0}, []float64{1, 2}), true)
+	if err != nil || cosine[0] != 1 {
+		t.Errorf("either sign: cosine %v, %v", cosine, err)
 	}
 }
 
@@ -171,7 +175,7 @@ func TestExtractorsPlanted(t *testing.T) {
 		}
 		if c.truth != nil {
 			truth := scaled(2, c.truth) // as far as the rows lie out, which counts where the concepts' origin is not 0
-			_, cosine, err := MatchCosines(centred(truth, got.Centre), got.W)
+			_, cosine, err := MatchCosines(centred(truth, got.Centre), got.W, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,8 +21,8 @@ func NNLS(ctx context.Context, a, w *mat.Dense) (*mat.Dense, error) {
 	if err != nil {
 		return nil, err
 	}
-	if width != d {
-		return nil, checkWidth("concepts", width, d)
+	if err := checkWidth("concepts", width, d); err != nil {
+		return nil, err
 	}
 	gram := product(w, w.T())
 	with := mat.NewDense(n, r, nil)
@@ -49,7 +49,8 @@ func NNLS(ctx context.Context, a, w *mat.Dense) (*mat.Dense, error) {
 func nnlsRow(u []float64, gram *mat.Dense, with []float64) error {
 	r := len(u)
 	clear(u)
-	active := make([]bool, r) // entries that may be above 0
+	active := make([]bool, r)  // entries that may be above 0
+	refused := make([]bool, r) // entries that rounding alone would let in, until another one moves
 	slope := make([]float64, r)
 	tolerance := 1e-12 * floats.Norm(with, 1)
 	for range 10 * r {
@@ -61,7 +62,7 @@ func nnlsRow(u []float64, gram *mat.Dense, with []float64) error {
 		}
 		next := -1
 		for k, s := range slope {
-			if !active[k] && s > tolerance && (next < 0 || s > slope[next]) {
+			if !active[k] && !refused[k] && s > tolerance && (next < 0 || s > slope[next]) {
 				next = k
 			}
 		}
@@ -69,28 +70,41 @@ func nnlsRow(u []float64, gram *mat.Dense, with []float64) error {
 			return nil
 		}
 		active[next] = true
+		z, err := onSupport(gram, with, active)
+		if err != nil {
+			return err
+		}
+		if z[next] <= 0 {
+			active[next], refused[next] = false, true
+			continue
+		}
+		clear(refused)
 		for {
-			z, err := onSupport(gram, with, active)
-			if err != nil {
-				return err
-			}
-			step := 1.0
+			step, last := 1.0, -1 // how far u can go to z, and the entry that stops it
 			for k, on := range active {
 				if on && z[k] <= 0 {
-					step = min(step, u[k]/(u[k]-z[k]))
+					if to := u[k] / (u[k] - z[k]); last < 0 || to < step {
+						step, last = to, k
+					}
 				}
 			}
+			if last < 0 {
+				copy(u, z)
+				break
+			}
 			for k, on := range active {
-				if !on {
-					continue
+				if on {
+					u[k] += step * (z[k] - u[k])
 				}
-				u[k] += step * (z[k] - u[k])
-				if step < 1 && z[k] <= 0 && u[k] <= 1e-15*(1+floats.Norm(u, 1)) || u[k] < 0 {
+			}
+			u[last] = 0
+			for k, on := range active {
+				if on && u[k] <= 0 {
 					u[k], active[k] = 0, false
 				}
 			}
-			if step == 1 {
-				break
+			if z, err = onSupport(gram, with, active); err != nil {
+				return err
 			}
 		}
 	}
@@ -101,6 +115,9 @@ func nnlsRow(u []float64, gram *mat.Dense, with []float64) error {
 func onSupport(gram *mat.Dense, with []float64, active []bool) ([]float64, error) {
 	places := supportOf(active)
 	z := make([]float64, len(active))
+	if len(places) == 0 {
+		return z, nil
+	}
 	b := make([]float64, len(places))
 	for i, p := range places {
 		b[i] = with[p]
@@ -133,40 +150,4 @@ func submatrix(gram *mat.Dense, places []int) *mat.SymDense {
 		}
 	}
 	return s
-}
-
-// NNLSJacobian is the derivative [r, d] of u with respect to its row of a at a solution u [r] of NNLS, by implicit
-// differentiation of the optimality conditions: on the support S, u_S = (W_S W_S')^-1 W_S a, and the other entries do not
-// move. At the edge of a support, where an entry is 0 and would move, there is no derivative; the side of 0 is returned.
-func NNLSJacobian(u []float64, w *mat.Dense) (*mat.Dense, error) {
-	r, d, err := checkRows("concepts", w)
-	if err != nil {
-		return nil, err
-	}
-	if len(u) != r {
-		return nil, fmt.Errorf("vectors: NNLS: %d values for %d concepts: %w", len(u), r, ErrShape)
-	}
-	out := mat.NewDense(r, d, nil)
-	active := make([]bool, r)
-	for k, v := range u {
-		active[k] = v > 0
-	}
-	places := supportOf(active)
-	if len(places) == 0 {
-		return out, nil
-	}
-	var c mat.Cholesky
-	if !c.Factorize(submatrix(product(w, w.T()), places)) {
-		return nil, fmt.Errorf("vectors: NNLS: concepts of a row depend on each other: %w; extract fewer", ErrSingular)
-	}
-	rows := mat.NewDense(len(places), d, nil)
-	for i, p := range places {
-		rows.SetRow(i, w.RawRowView(p))
-	}
-	var solved mat.Dense
-	_ = c.SolveTo(&solved, rows) // its error is a condition number; Factorize has judged it
-	for i, p := range places {
-		out.SetRow(p, solved.RawRowView(i))
-	}
-	return out, nil
 }
