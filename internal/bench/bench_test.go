@@ -200,8 +200,22 @@ func TestGenerateCase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fields[0].Key != "tokens_per_s" || fields[0].Value.(float64) <= 0 || fields[3].Value != 1 {
+		if fields[0].Key != "tokens_per_s" || !(fields[1].Value.(float64) > 0) || fields[3].Value != 1 {
 			t.Errorf("steer %s: %v", steer, fields)
 		}
+	}
+}
+
+// TestSweepCase runs a short sweep on a tiny model; that it compiles once is part of the case.
+func TestSweepCase(t *testing.T) {
+	graphtest.Backend(t)
+	o := Options{Threads: 2, Steps: 3, Warmup: 1, Device: "cpu", MiniLM: filepath.Join(graphtest.Golden(t), "models", "tiny", "gpt2")}
+	fields, err := runSweep(t.Context(), o, Case{"loupe", []Field{{"model", "tiny"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Case{Fields: fields}
+	if got.Get("compiles") != "1" || got.Get("interventions") != "3" || !(fields[0].Value.(float64) > 0) {
+		t.Errorf("%v", fields)
 	}
 }
