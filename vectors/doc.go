@@ -8,9 +8,11 @@
 //   - Testing: TCAV with a permutation null; AdjustP for tables of tests.
 //   - Removal: Ablation, LEACE, OracleLEACE, QuadraticFitter, INLP, MeanProjection, SAL, RandomProjection as their control.
 //     What needs no labels later is an Eraser (thin matrices), applied to rows by Apply or inside a model by Eraser.Edit.
-//   - Steering: Steering (add, ablate, both, at the old norm) and ControlVector with its GGUF and .svec files.
+//   - Steering: Steering (add, ablate, both, at the old norm), Clamp, Gated by a Condition, all of them Interventions that Edits and
+//     Steer put into a model with weights for each token (TokenMask); DoseResponse; ControlVector with its GGUF and .svec files.
 //   - Decomposition: NMF, SobolIndices with SobolPair.
-//   - Reading: Lens (logit lens and direct logit attribution), TopTokens, Purity, FindVectors, CompareVectors.
+//   - Reading: Lens (logit lens and direct logit attribution), TunedLens, AttentionTable, TopTokens, Purity, FindVectors,
+//     CompareVectors; LeaveOneOut, IntegratedGradients and AttendValues for the tokens of a prompt.
 //   - Concept metrics: GlobalImportance, Existence, Location.
 //
 // # Shapes
@@ -33,5 +35,7 @@
 //     (SAL). Álvarez-Esteban et al., arXiv:1511.05355 (barycentres). Bodnar et al., arXiv:1308.2608 (shrinkage).
 //   - Lee and Seung, NIPS 2000 (multiplicative updates). Jansen, Computer Physics Communications 117, 1999; Saltelli
 //     et al., Computer Physics Communications 181, 2010 (Sobol indices). Fel et al., arXiv:2211.10154 (CRAFT).
-//   - Hong et al., arXiv:2406.11614 (ConceptVectors). Aysel et al., arXiv:2501.19271 (concept metrics).
+//   - Hong et al., arXiv:2406.11614 (ConceptVectors). Aysel et al., arXiv:2501.19271 (concept metrics). Lee et al., arXiv:2409.05907 (CAST). Belrose et al., arXiv:2303.08112
+//     (tuned lens). Sundararajan et al., arXiv:1703.01365 (integrated gradients). Kobayashi et al., arXiv:2004.10102
+//     (attention by norms).
 package vectors

@@ -47,6 +47,11 @@ func (e *Eraser) Edit(spec *model.Spec, site model.Site, batch, seq int, strengt
 
 // Edit makes the steering act at a site of a model, at every position of [batch, seq].
 func (s Steering) Edit(spec *model.Spec, site model.Site, batch, seq int) (*Edit, error) {
+	return s.EditAt(spec, site, batch, seq, nil)
+}
+
+// EditAt is Intervention's.
+func (s Steering) EditAt(spec *model.Spec, site model.Site, batch, seq int, weight []float32) (*Edit, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -56,14 +61,20 @@ func (s Steering) Edit(spec *model.Spec, site model.Site, batch, seq int) (*Edit
 		return nil, err
 	}
 	class.Add, class.KeepNorm = true, s.KeepNorm
-	values := map[string]*tensors.Tensor{"direction": vector32(s.Vector), "strength": everywhere(spec, site, batch, seq, s.Strength)}
+	strength, err := placed(spec, site, batch, seq, s.Strength, weight)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]*tensors.Tensor{"direction": vector32(s.Vector), "strength": strength}
 	if s.Ablate {
 		u, err := Unit(s.Vector)
 		if err != nil {
 			return nil, err
 		}
 		class.Rank = 1
-		values["gate"] = everywhere(spec, site, batch, seq, 1)
+		if values["gate"], err = placed(spec, site, batch, seq, 1, weight); err != nil {
+			return nil, err
+		}
 		values["V"] = matrix32(mat.NewDense(1, d, u))
 		values["U"] = matrix32(scaled(-1, mat.NewDense(1, d, u)))
 	}
@@ -89,6 +100,31 @@ func editClass(spec *model.Spec, site model.Site, d, seq int) (model.Edit, error
 func everywhere(spec *model.Spec, site model.Site, batch, seq int, strength float64) *tensors.Tensor {
 	dims := spec.Dims(site.Kind, batch, seq)
 	return tensors.FromScalarAndDimensions(float32(strength), append([]int{1}, dims[:len(dims)-1]...)...)
+}
+
+// placed is everywhere with the strength times a weight for each position, row-major [batch*seq]; nil is 1.
+func placed(spec *model.Spec, site model.Site, batch, seq int, strength float64, weight []float32) (*tensors.Tensor, error) {
+	if weight == nil {
+		return everywhere(spec, site, batch, seq, strength), nil
+	}
+	dims := spec.Dims(site.Kind, batch, seq)
+	if len(weight) != batch*seq {
+		return nil, fmt.Errorf("vectors: edit: %d weights for %d rows of %d positions: %w", len(weight), batch, seq, ErrShape)
+	}
+	if axes := site.Kind.Axes(); len(axes) < 3 || axes[:2] != "bt" {
+		return nil, fmt.Errorf("vectors: edit: %s has no token axis for a mask: %w", site, ErrArgument)
+	}
+	heads := 1
+	for _, n := range dims[2 : len(dims)-1] {
+		heads *= n
+	}
+	values := make([]float32, 0, batch*seq*heads)
+	for _, w := range weight {
+		for range heads {
+			values = append(values, float32(strength)*w)
+		}
+	}
+	return tensors.FromFlatDataAndDimensions(values, append([]int{1}, dims[:len(dims)-1]...)...), nil
 }
 
 func vector32(v []float64) *tensors.Tensor {

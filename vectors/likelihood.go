@@ -27,10 +27,7 @@ func LogLikelihoods(ctx context.Context, e *model.Engine, m *model.Model, params
 	if params == nil {
 		params = m.Params
 	}
-	seq := longest
-	if s := (longest + 15) / 16 * 16; m.Spec.MaxPos == 0 || s <= m.Spec.MaxPos {
-		seq = s
-	}
+	seq := paddedLength(m.Spec, longest)
 	plan := model.Plan{Batch: batch, Seq: seq, Gather: answer, Logits: model.LogitsAt}
 	var edits []map[string]*tensors.Tensor
 	if edit != nil {
