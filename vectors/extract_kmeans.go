@@ -14,10 +14,15 @@ import (
 )
 
 // KMeansExtractor finds clusters: concepts are their means, and a row holds the nearest one alone, with code 1 (ACE, Ghorbani
-// et al., arXiv:1902.03129). Lloyd's rounds from k-means++ seeds (Arthur and Vassilvitskii 2007).
+// et al., arXiv:1902.03129). Lloyd's rounds from k-means++ seeds (Arthur and Vassilvitskii 2007); of several starts the one
+// with the least squared distance counts.
 type KMeansExtractor struct {
-	Rounds int // at most
+	Starts int
+	Rounds int // at most, of each start
 }
+
+// DefaultKMeans has ten starts, since one start often leaves two clusters with one mean.
+func DefaultKMeans() KMeansExtractor { return KMeansExtractor{Starts: 10, Rounds: 100} }
 
 // Name is "kmeans".
 func (KMeansExtractor) Name() string { return "kmeans" }
@@ -28,11 +33,10 @@ func (x KMeansExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed 
 	if err != nil {
 		return nil, err
 	}
-	if x.Rounds < 1 {
-		return nil, fmt.Errorf("vectors: k-means of %d rounds: %w; use 100", x.Rounds, ErrArgument)
+	if x.Starts < 1 || x.Rounds < 1 {
+		return nil, fmt.Errorf("vectors: k-means of %d starts and %d rounds: %w; use 10 and 100", x.Starts, x.Rounds, ErrArgument)
 	}
-	w := plusPlus(a, r, rand.New(rand.NewPCG(seed, 0x6b6d65616e732b2b))) // "kmeans++"
-	c := &Concepts{Method: x.Name(), W: w, Centre: make([]float64, d)}
+	c := &Concepts{Method: x.Name(), Centre: make([]float64, d)}
 	c.encode = func(_ context.Context, a *mat.Dense) (*mat.Dense, error) {
 		n, _ := a.Dims()
 		u := mat.NewDense(n, r, nil)
@@ -42,14 +46,33 @@ func (x KMeansExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed 
 		}
 		return u, nil
 	}
+	rng := rand.New(rand.NewPCG(seed, 0x6b6d65616e732b2b)) // "kmeans++"
+	least := math.Inf(1)
+	for range x.Starts {
+		w := plusPlus(a, r, rng)
+		left, err := lloyd(ctx, a, w, x.Rounds)
+		if err != nil {
+			return nil, err
+		}
+		if left < least {
+			c.W, least = w, left
+		}
+	}
+	c.U, err = c.encode(ctx, a)
+	return c, err
+}
+
+// lloyd moves the means w [r, d] until no row of a changes its own, and returns the sum of squared distances.
+func lloyd(ctx context.Context, a, w *mat.Dense, rounds int) (float64, error) {
+	r, d := w.Dims()
 	var before []int
-	for range x.Rounds {
+	for range rounds {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("vectors: k-means: %w", err)
+			return 0, fmt.Errorf("vectors: k-means: %w", err)
 		}
 		nearest, far := nearestRows(a, w)
 		if before != nil && slices.Equal(before, nearest) {
-			break
+			return floats.Sum(far), nil
 		}
 		before = nearest
 		sums, counts := mat.NewDense(r, d, nil), make([]float64, r)
@@ -67,8 +90,8 @@ func (x KMeansExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed 
 		}
 		w.Copy(sums)
 	}
-	c.U, err = c.encode(ctx, a)
-	return c, err
+	_, far := nearestRows(a, w)
+	return floats.Sum(far), nil
 }
 
 // plusPlus draws r rows of a, each with a chance in proportion to its squared distance from those drawn before.

@@ -30,7 +30,7 @@ func (x SemiNMFExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed
 	if err := x.Config.Validate(); err != nil {
 		return nil, err
 	}
-	clusters, err := KMeansExtractor{Rounds: 20}.Extract(ctx, a, r, seed)
+	clusters, err := KMeansExtractor{Starts: 5, Rounds: 20}.Extract(ctx, a, r, seed)
 	if err != nil {
 		return nil, err
 	}

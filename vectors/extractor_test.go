@@ -131,7 +131,7 @@ func TestJacobians(t *testing.T) {
 			t.Errorf("%s: only %d derivatives lie off the edges", x.Name(), checked)
 		}
 	}
-	if _, err := ok(KMeansExtractor{Rounds: 5}.Extract(t.Context(), normalRows(1, 9, 2), 2, 1))(t).Jacobian([]float64{1, 0}); !errors.Is(err, ErrArgument) {
+	if _, err := ok(KMeansExtractor{Starts: 10, Rounds: 5}.Extract(t.Context(), normalRows(1, 9, 2), 2, 1))(t).Jacobian([]float64{1, 0}); !errors.Is(err, ErrArgument) {
 		t.Errorf("k-means: %v", err)
 	}
 }
@@ -156,7 +156,7 @@ func TestExtractorsPlanted(t *testing.T) {
 	signed, centres := clustered(1, n, d, r)
 	mixed, _, parts := mixture(2, n, d, r, 0.02)
 	train := sae.DefaultConfig()
-	train.K, train.Tokens, train.Batch, train.LR, train.Engine, train.DeadTokens = 1, 24_000, 120, 5e-3, sae.EngineDense, 1200
+	train.K, train.Tokens, train.Batch, train.LR, train.Engine, train.DeadTokens = 1, 9_600, 120, 5e-3, sae.EngineDense, 1200
 	for _, c := range []struct {
 		x     Extractor
 		a     *mat.Dense
@@ -165,7 +165,7 @@ func TestExtractorsPlanted(t *testing.T) {
 	}{
 		{NMFExtractor{Config: HALSConfig{Rounds: 300, Sweeps: 2}}, mixed, parts, 0.97},
 		{SemiNMFExtractor{Config: DefaultHALS()}, signed, centres, 0.95}, // its solution is not unique
-		{KMeansExtractor{Rounds: 50}, signed, centres, 0.97},
+		{KMeansExtractor{Starts: 10, Rounds: 50}, signed, centres, 0.97},
 		{PCAExtractor{}, signed, nil, 0},
 		{SAEExtractor{Backend: graphtest.Backend(t), Config: train}, signed, centres, 0.9},
 	} {
@@ -212,7 +212,7 @@ func TestExtractorsPlanted(t *testing.T) {
 // TestKMeansHand: rows 0, 1, 10, 11 make clusters at 0.5 and 10.5; a given start of NMF decides the order of its concepts.
 func TestKMeansHand(t *testing.T) {
 	a := rows([]float64{0}, []float64{1}, []float64{10}, []float64{11})
-	c := ok(KMeansExtractor{Rounds: 10}.Extract(t.Context(), a, 2, 1))(t)
+	c := ok(KMeansExtractor{Starts: 10, Rounds: 10}.Extract(t.Context(), a, 2, 1))(t)
 	centres := []float64{c.W.At(0, 0), c.W.At(1, 0)}
 	slices.Sort(centres)
 	closeTo(t, "centres", centres, []float64{0.5, 10.5}, 1e-14)

@@ -1,0 +1,76 @@
+package vectors
+
+import (
+	"context"
+	"fmt"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+)
+
+// Deletion returns the score of each row of codes u [n, r] as its concepts are set to 0, the most important first: [n, r+1],
+// from all of them to none (Petsiuk et al., arXiv:1806.07421; for concepts Fel et al., arXiv:2306.07304). A good importance
+// makes the score fall fast: its AreaUnder is small.
+func Deletion(ctx context.Context, f Score, u, importance *mat.Dense) (*mat.Dense, error) {
+	return byImportance(ctx, "deletion", f, u, importance, false)
+}
+
+// Insertion returns the score of each row of codes u [n, r] as its concepts come back, the most important first: [n, r+1],
+// from none to all. A good importance makes the score rise fast: its AreaUnder is large.
+func Insertion(ctx context.Context, f Score, u, importance *mat.Dense) (*mat.Dense, error) {
+	return byImportance(ctx, "insertion", f, u, importance, true)
+}
+
+func byImportance(ctx context.Context, what string, f Score, u, importance *mat.Dense, insert bool) (*mat.Dense, error) {
+	n, r, err := checkRows("codes", u)
+	if err != nil {
+		return nil, err
+	}
+	if ni, ri, err := checkRows("importances", importance); err != nil || ni != n || ri != r {
+		return nil, fmt.Errorf("vectors: %s: importances [%d, %d] of codes [%d, %d]: %w", what, ni, ri, n, r, ErrShape)
+	}
+	orders := make([][]int, n)
+	for i := range orders {
+		orders[i] = sortedIndices(importance.RawRowView(i))
+	}
+	now := mat.DenseCopyOf(u)
+	if insert {
+		now.Zero()
+	}
+	out := mat.NewDense(n, r+1, nil)
+	for step := range r + 1 {
+		for i, order := range orders {
+			if step == 0 {
+				continue
+			}
+			k, v := order[step-1], 0.0
+			if insert {
+				v = u.At(i, k)
+			}
+			now.Set(i, k, v)
+		}
+		values, err := scoresOf(ctx, what, f, now)
+		if err != nil {
+			return nil, err
+		}
+		out.SetCol(step, values)
+	}
+	return out, nil
+}
+
+// AreaUnder is the mean height of each row of curves [n, m], m > 1, by trapezoids: the area under it with all of the way as 1.
+func AreaUnder(curves *mat.Dense) ([]float64, error) {
+	n, m, err := checkRows("curves", curves)
+	if err != nil {
+		return nil, err
+	}
+	if m < 2 {
+		return nil, fmt.Errorf("vectors: curves of %d point: %w", m, ErrShape)
+	}
+	out := make([]float64, n)
+	for i := range out {
+		c := curves.RawRowView(i)
+		out[i] = (floats.Sum(c) - (c[0]+c[m-1])/2) / float64(m-1)
+	}
+	return out, nil
+}

@@ -1,0 +1,60 @@
+package vectors
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// Importance says how much each concept counts for a score (Fel et al., arXiv:2306.07304). A concept is absent where its code
+// is 0. Where the score is linear in the codes, g.u + b, all but Sobol's return g_k u_k, and Sobol's the shares of the squares.
+type Importance interface {
+	Name() string
+	// Signed tells whether importances have the sign of what the concept does to the score.
+	Signed() bool
+	// Attribute returns the importance of each concept at each row of codes u [n, r], [n, r].
+	Attribute(ctx context.Context, f Score, u *mat.Dense, seed uint64) (*mat.Dense, error)
+}
+
+// Importances are all methods with settings that suit some 20 concepts or fewer.
+func Importances() []Importance {
+	return []Importance{GradientInput{}, IntegratedGradients{Points: 16}, Occlusion{}, SobolImportance{Points: 128}, Shapley{Exact: 8, Permutations: 32}}
+}
+
+// scoresOf are the finite values of f at the rows of u.
+func scoresOf(ctx context.Context, what string, f Score, u *mat.Dense) ([]float64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", what, err)
+	}
+	v, err := f.Values(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", what, err)
+	}
+	if n, _ := u.Dims(); len(v) != n {
+		return nil, fmt.Errorf("vectors: %s: %d scores of %d rows: %w", what, len(v), n, ErrShape)
+	}
+	for i, e := range v {
+		if math.IsNaN(e) || math.IsInf(e, 0) {
+			return nil, fmt.Errorf("vectors: %s: the score of row %d is %v: %w", what, i, e, ErrNotFinite)
+		}
+	}
+	return v, nil
+}
+
+// gradientsOf are the gradients of f at the rows of u.
+func gradientsOf(ctx context.Context, what string, f Score, u *mat.Dense) (*mat.Dense, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", what, err)
+	}
+	g, err := f.Gradients(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", what, err)
+	}
+	n, r := u.Dims()
+	if gn, gr, err := checkRows("gradients", g); err != nil || gn != n || gr != r {
+		return nil, fmt.Errorf("vectors: %s: gradients [%d, %d] of codes [%d, %d]: %w", what, gn, gr, n, r, ErrShape)
+	}
+	return g, nil
+}
