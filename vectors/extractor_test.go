@@ -156,7 +156,7 @@ func TestExtractorsPlanted(t *testing.T) {
 	signed, centres := clustered(1, n, d, r)
 	mixed, _, parts := mixture(2, n, d, r, 0.02)
 	train := sae.DefaultConfig()
-	train.K, train.Tokens, train.Batch, train.LR, train.Engine, train.DeadTokens = 1, 9_600, 120, 5e-3, sae.EngineDense, 1200
+	train.K, train.Tokens, train.Batch, train.LR, train.Engine, train.DeadTokens = 1, 9_600, 120, 5e-3, sae.EngineHost, 1200
 	for _, c := range []struct {
 		x     Extractor
 		a     *mat.Dense

@@ -20,7 +20,7 @@ type Importance interface {
 
 // Importances are all methods with settings that suit some 20 concepts or fewer.
 func Importances() []Importance {
-	return []Importance{GradientInput{}, IntegratedGradients{Points: 16}, Occlusion{}, SobolImportance{Points: 128}, Shapley{Exact: 8, Permutations: 32}}
+	return []Importance{GradientImportance{}, IntegratedImportance{Points: 16}, OcclusionImportance{}, SobolImportance{Points: 128}, ShapleyImportance{Exact: 8, Permutations: 32}}
 }
 
 // scoresOf are the finite values of f at the rows of u.

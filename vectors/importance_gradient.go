@@ -6,17 +6,17 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// GradientInput is u_k df/du_k (Shrikumar et al., arXiv:1605.01713): one gradient a row, and a straight line's word for f.
-type GradientInput struct{}
+// GradientImportance is u_k df/du_k (Shrikumar et al., arXiv:1605.01713): one gradient a row, and a straight line's word for f.
+type GradientImportance struct{}
 
 // Name is "gradient x input".
-func (GradientInput) Name() string { return "gradient x input" }
+func (GradientImportance) Name() string { return "gradient x input" }
 
 // Signed is true.
-func (GradientInput) Signed() bool { return true }
+func (GradientImportance) Signed() bool { return true }
 
 // Attribute is Importance's; nothing is random.
-func (x GradientInput) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
+func (x GradientImportance) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
 	if _, _, err := checkRows("codes", u); err != nil {
 		return nil, err
 	}

@@ -8,21 +8,21 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// IntegratedGradients is u_k times the mean of df/du_k on the way from 0 to u (Sundararajan et al., arXiv:1703.01365), by
+// IntegratedImportance is u_k times the mean of df/du_k on the way from 0 to u (Sundararajan et al., arXiv:1703.01365), by
 // Gauss-Legendre quadrature. Importances sum to f(u) - f(0), up to the quadrature's error, which is 0 where f is a polynomial
 // of degree 2 Points or less along the way.
-type IntegratedGradients struct {
+type IntegratedImportance struct {
 	Points int // gradients a row
 }
 
 // Name is "integrated gradients".
-func (IntegratedGradients) Name() string { return "integrated gradients" }
+func (IntegratedImportance) Name() string { return "integrated gradients" }
 
 // Signed is true.
-func (IntegratedGradients) Signed() bool { return true }
+func (IntegratedImportance) Signed() bool { return true }
 
 // Attribute is Importance's; nothing is random.
-func (x IntegratedGradients) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
+func (x IntegratedImportance) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
 	n, r, err := checkRows("codes", u)
 	if err != nil {
 		return nil, err

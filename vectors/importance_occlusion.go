@@ -6,17 +6,17 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// Occlusion is f(u) - f(u without concept k) (Zeiler and Fergus, arXiv:1311.2901): r+1 values a row.
-type Occlusion struct{}
+// OcclusionImportance is f(u) - f(u without concept k) (Zeiler and Fergus, arXiv:1311.2901): r+1 values a row.
+type OcclusionImportance struct{}
 
 // Name is "occlusion".
-func (Occlusion) Name() string { return "occlusion" }
+func (OcclusionImportance) Name() string { return "occlusion" }
 
 // Signed is true.
-func (Occlusion) Signed() bool { return true }
+func (OcclusionImportance) Signed() bool { return true }
 
 // Attribute is Importance's; nothing is random.
-func (x Occlusion) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
+func (x OcclusionImportance) Attribute(ctx context.Context, f Score, u *mat.Dense, _ uint64) (*mat.Dense, error) {
 	n, r, err := checkRows("codes", u)
 	if err != nil {
 		return nil, err

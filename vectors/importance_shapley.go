@@ -10,10 +10,10 @@ import (
 	"gonum.org/v1/gonum/stat/combin"
 )
 
-// Shapley is the mean of what a concept adds to f over all orders in which the concepts of a row can come (Shapley 1953;
+// ShapleyImportance is the mean of what a concept adds to f over all orders in which the concepts of a row can come (Shapley 1953;
 // Lundberg and Lee, arXiv:1705.07874): exactly, from all 2^r subsets, or over random orders and their reverses (Castro et al.,
 // Computers & Operations Research 36, 2009). Importances sum to f(u) - f(0) either way.
-type Shapley struct {
+type ShapleyImportance struct {
 	Exact        int // from all subsets where there are no more concepts than this
 	Permutations int // else; each counts with its reverse
 }
@@ -22,13 +22,13 @@ type Shapley struct {
 const mostExact = 16
 
 // Name is "shapley".
-func (Shapley) Name() string { return "shapley" }
+func (ShapleyImportance) Name() string { return "shapley" }
 
 // Signed is true.
-func (Shapley) Signed() bool { return true }
+func (ShapleyImportance) Signed() bool { return true }
 
 // Attribute is Importance's. All rows have the same orders.
-func (x Shapley) Attribute(ctx context.Context, f Score, u *mat.Dense, seed uint64) (*mat.Dense, error) {
+func (x ShapleyImportance) Attribute(ctx context.Context, f Score, u *mat.Dense, seed uint64) (*mat.Dense, error) {
 	_, r, err := checkRows("codes", u)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (x Shapley) Attribute(ctx context.Context, f Score, u *mat.Dense, seed uint
 	return x.sampled(ctx, f, u, rand.New(rand.NewPCG(seed, 0x736861706c657973))) // "shapleys"
 }
 
-func (x Shapley) exact(ctx context.Context, f Score, u *mat.Dense) (*mat.Dense, error) {
+func (x ShapleyImportance) exact(ctx context.Context, f Score, u *mat.Dense) (*mat.Dense, error) {
 	n, r := u.Dims()
 	of := make([][]float64, 1<<r) // subset, row
 	for set := range of {
@@ -73,7 +73,7 @@ func (x Shapley) exact(ctx context.Context, f Score, u *mat.Dense) (*mat.Dense, 
 	return out, nil
 }
 
-func (x Shapley) sampled(ctx context.Context, f Score, u *mat.Dense, rng *rand.Rand) (*mat.Dense, error) {
+func (x ShapleyImportance) sampled(ctx context.Context, f Score, u *mat.Dense, rng *rand.Rand) (*mat.Dense, error) {
 	n, r := u.Dims()
 	out := mat.NewDense(n, r, nil)
 	none, err := scoresOf(ctx, x.Name(), f, mat.NewDense(n, r, nil))

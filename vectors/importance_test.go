@@ -32,7 +32,7 @@ func TestImportanceAgreesWhenLinear(t *testing.T) {
 		slope := ok(f.Gradients(t.Context(), u))(t)
 		var want mat.Dense
 		want.MulElem(slope, u)
-		for _, x := range []Importance{GradientInput{}, IntegratedGradients{Points: 4}, Occlusion{}, Shapley{Exact: 8}, Shapley{Permutations: 2}} {
+		for _, x := range []Importance{GradientImportance{}, IntegratedImportance{Points: 4}, OcclusionImportance{}, ShapleyImportance{Exact: 8}, ShapleyImportance{Permutations: 2}} {
 			got := ok(x.Attribute(t.Context(), f, u, 1))(t)
 			closeTo(t, c.x.Name()+": "+x.Name(), flat(got), flat(&want), 1e-5)
 			got.Sub(got, &want)
@@ -64,9 +64,9 @@ func TestImportanceHand(t *testing.T) {
 		want []float64
 		tol  float64
 	}{
-		{GradientInput{}, []float64{6, 6, 0, 0}, 1e-14}, {IntegratedGradients{Points: 1}, []float64{3, 3, 0, 0}, 1e-14},
-		{Occlusion{}, []float64{6, 6, 0, 0}, 1e-14}, {Shapley{Exact: 2}, []float64{3, 3, 0, 0}, 1e-14},
-		{Shapley{Permutations: 1}, []float64{3, 3, 0, 0}, 1e-14}, {SobolImportance{Points: 2048}, []float64{4. / 7, 4. / 7, 0, 0}, 0.02},
+		{GradientImportance{}, []float64{6, 6, 0, 0}, 1e-14}, {IntegratedImportance{Points: 1}, []float64{3, 3, 0, 0}, 1e-14},
+		{OcclusionImportance{}, []float64{6, 6, 0, 0}, 1e-14}, {ShapleyImportance{Exact: 2}, []float64{3, 3, 0, 0}, 1e-14},
+		{ShapleyImportance{Permutations: 1}, []float64{3, 3, 0, 0}, 1e-14}, {SobolImportance{Points: 2048}, []float64{4. / 7, 4. / 7, 0, 0}, 0.02},
 	} {
 		closeTo(t, c.x.Name(), flat(ok(c.x.Attribute(t.Context(), f, u, 1))(t)), c.want, c.tol)
 	}
@@ -76,8 +76,8 @@ func TestImportanceHand(t *testing.T) {
 		}
 		return 0
 	}}
-	closeTo(t, "vote", flat(ok(Shapley{Exact: 3}.Attribute(t.Context(), vote, rows([]float64{1, 1, 1}), 0))(t)), []float64{1. / 3, 1. / 3, 1. / 3}, 1e-14)
-	if _, err := (GradientInput{}).Attribute(t.Context(), vote, u, 0); !errors.Is(err, ErrArgument) {
+	closeTo(t, "vote", flat(ok(ShapleyImportance{Exact: 3}.Attribute(t.Context(), vote, rows([]float64{1, 1, 1}), 0))(t)), []float64{1. / 3, 1. / 3, 1. / 3}, 1e-14)
+	if _, err := (GradientImportance{}).Attribute(t.Context(), vote, u, 0); !errors.Is(err, ErrArgument) {
 		t.Errorf("no gradient: %v", err)
 	}
 }
@@ -125,9 +125,9 @@ func TestImportanceComplete(t *testing.T) {
 	const n, r = 6, 6
 	f, u := network(r), normalRows(5, n, r)
 	at, none := ok(f.Values(t.Context(), u))(t), f.Value(make([]float64, r))
-	exact := ok(Shapley{Exact: r}.Attribute(t.Context(), f, u, 1))(t)
-	sampled := ok(Shapley{Permutations: 1500}.Attribute(t.Context(), f, u, 1))(t)
-	path := ok(IntegratedGradients{Points: 32}.Attribute(t.Context(), f, u, 1))(t)
+	exact := ok(ShapleyImportance{Exact: r}.Attribute(t.Context(), f, u, 1))(t)
+	sampled := ok(ShapleyImportance{Permutations: 1500}.Attribute(t.Context(), f, u, 1))(t)
+	path := ok(IntegratedImportance{Points: 32}.Attribute(t.Context(), f, u, 1))(t)
 	for i := range n {
 		for what, m := range map[string]*mat.Dense{"exact": exact, "sampled": sampled} {
 			closeTo(t, what, []float64{floats.Sum(m.RawRowView(i))}, []float64{at[i] - none}, 1e-12)
@@ -139,7 +139,7 @@ func TestImportanceComplete(t *testing.T) {
 		t.Error("integrated gradients are Shapley values here; the network is no test")
 	}
 	even := ScoreFunc{Value: func(u []float64) float64 { return math.Tanh(floats.Sum(u)) }}
-	got := ok(Shapley{Exact: 4}.Attribute(t.Context(), even, rows([]float64{1, 1, 1, 1}), 1))(t)
+	got := ok(ShapleyImportance{Exact: 4}.Attribute(t.Context(), even, rows([]float64{1, 1, 1, 1}), 1))(t)
 	closeTo(t, "equal inputs", flat(got), slices.Repeat([]float64{math.Tanh(4) / 4}, 4), 1e-12)
 }
 
@@ -159,7 +159,7 @@ func TestDeletionOptimal(t *testing.T) {
 	const r = 5
 	f := Linear{Weights: flat(normalRows(1, 1, r))}
 	u := normalRows(2, 4, r)
-	best := ok(GradientInput{}.Attribute(t.Context(), f, u, 0))(t)
+	best := ok(GradientImportance{}.Attribute(t.Context(), f, u, 0))(t)
 	area := func(curve func(context.Context, Score, *mat.Dense, *mat.Dense) (*mat.Dense, error), importance *mat.Dense) []float64 {
 		return ok(AreaUnder(ok(curve(t.Context(), f, u, importance))(t)))(t)
 	}
