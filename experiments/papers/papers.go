@@ -1,9 +1,14 @@
 // Package papers lists the experiments of papers, one folder each, that `loupe run` carries out.
 package papers
 
-import "loupe/internal/study"
+import (
+	"loupe/experiments/papers/leace"
+	"loupe/internal/study"
+)
 
 // All returns the studies.
 func All() []study.Study {
-	return []study.Study{}
+	return []study.Study{
+		leace.Study(),
+	}
 }
