@@ -1,0 +1,153 @@
+package vectors
+
+import (
+	"context"
+	"fmt"
+
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/mat"
+)
+
+// TextScore is a function of all activations [t, d] of one text to a number, such as the rest of a model.
+type TextScore interface {
+	// Values returns the scores of variants of one text's activations.
+	Values(ctx context.Context, variants []*mat.Dense) ([]float64, error)
+	// Gradients returns the derivative of each variant's score with respect to the variant, [t, d].
+	Gradients(ctx context.Context, variants []*mat.Dense) ([]*mat.Dense, error)
+}
+
+// MeanScore is a Score of the mean over a text's tokens.
+type MeanScore struct{ Score Score }
+
+// Values is TextScore's.
+func (s MeanScore) Values(ctx context.Context, variants []*mat.Dense) ([]float64, error) {
+	means, err := meansOf(variants)
+	if err != nil {
+		return nil, err
+	}
+	return s.Score.Values(ctx, means)
+}
+
+// Gradients is TextScore's.
+func (s MeanScore) Gradients(ctx context.Context, variants []*mat.Dense) ([]*mat.Dense, error) {
+	means, err := meansOf(variants)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.Score.Gradients(ctx, means)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*mat.Dense, len(variants))
+	for i, v := range variants {
+		t, d := v.Dims()
+		out[i] = mat.NewDense(t, d, nil)
+		for j := range t {
+			floats.AddScaled(out[i].RawRowView(j), 1/float64(t), g.RawRowView(i))
+		}
+	}
+	return out, nil
+}
+
+func meansOf(variants []*mat.Dense) (*mat.Dense, error) {
+	spans := make([]Span, len(variants))
+	for i, v := range variants {
+		t, _ := v.Dims()
+		spans[i] = Span{Text: i, From: 0, To: t}
+	}
+	return SpanMeans(variants, spans)
+}
+
+// MaskScore is a score of a text as one of masks m [r] over its concepts: head(Centre + (U * m) W), each concept scaled at every
+// token alike. Its Importance at masks of ones is that of the concepts in the text.
+func (c *Concepts) MaskScore(ctx context.Context, head TextScore, text *mat.Dense) (Score, error) {
+	u, err := c.Encode(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return maskScore{c, head, u}, nil
+}
+
+type maskScore struct {
+	concepts *Concepts
+	head     TextScore
+	u        *mat.Dense // [t, r]
+}
+
+// variants are the text's activations under each mask.
+func (s maskScore) variants(masks *mat.Dense) ([]*mat.Dense, error) {
+	n, width := masks.Dims()
+	t, r := s.u.Dims()
+	if width != r {
+		return nil, fmt.Errorf("vectors: masks of %d concepts for %d: %w", width, r, ErrShape)
+	}
+	all := mat.NewDense(n*t, r, nil)
+	for i := range n {
+		for j := range t {
+			floats.MulTo(all.RawRowView(i*t+j), s.u.RawRowView(j), masks.RawRowView(i))
+		}
+	}
+	decoded, err := s.concepts.Decode(all)
+	if err != nil {
+		return nil, err
+	}
+	_, d := decoded.Dims()
+	out := make([]*mat.Dense, n)
+	for i := range out {
+		out[i] = decoded.Slice(i*t, (i+1)*t, 0, d).(*mat.Dense)
+	}
+	return out, nil
+}
+
+func (s maskScore) Values(ctx context.Context, masks *mat.Dense) ([]float64, error) {
+	variants, err := s.variants(masks)
+	if err != nil {
+		return nil, err
+	}
+	return s.head.Values(ctx, variants)
+}
+
+func (s maskScore) Gradients(ctx context.Context, masks *mat.Dense) (*mat.Dense, error) {
+	variants, err := s.variants(masks)
+	if err != nil {
+		return nil, err
+	}
+	gradients, err := s.head.Gradients(ctx, variants)
+	if err != nil {
+		return nil, err
+	}
+	n, r := masks.Dims()
+	out := mat.NewDense(n, r, nil)
+	for i, g := range gradients {
+		along := product(g, s.concepts.W.T()) // [t, r]
+		along.MulElem(along, s.u)
+		tokens, _ := along.Dims()
+		for t := range tokens {
+			floats.Add(out.RawRowView(i), along.RawRowView(t))
+		}
+	}
+	return out, nil
+}
+
+// Importance is the importance of each concept for each text, [texts, r].
+func (c *CRAFT) Importance(ctx context.Context, x Importance, head TextScore, texts []*mat.Dense, seed uint64) (*mat.Dense, error) {
+	r, _ := c.Concepts.W.Dims()
+	if len(texts) == 0 {
+		return nil, fmt.Errorf("vectors: CRAFT: importance in no text: %w", ErrShape)
+	}
+	ones := mat.NewDense(1, r, nil)
+	ones.Apply(func(int, int, float64) float64 { return 1 }, ones)
+	out := mat.NewDense(len(texts), r, nil)
+	for i, text := range texts {
+		f, err := c.Concepts.MaskScore(ctx, head, text)
+		if err != nil {
+			return nil, fmt.Errorf("text %d: %w", i, err)
+		}
+		row, err := x.Attribute(ctx, f, ones, seed)
+		if err != nil {
+			return nil, fmt.Errorf("text %d: %w", i, err)
+		}
+		out.SetRow(i, row.RawRowView(0))
+	}
+	return out, nil
+}
