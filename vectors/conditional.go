@@ -241,13 +241,13 @@ func (g Gated) EditAt(spec *model.Spec, site model.Site, batch, seq int, weight 
 		return nil, fmt.Errorf("vectors: gate of an intervention that has one: %w", ErrArgument)
 	}
 	read := site
-	if g.At != nil {
-		read = *g.At
+	if g.At != nil && *g.At != site {
+		read, e.Class.GateSite = *g.At, g.At
 	}
 	if w := spec.Width(read.Kind, seq); w != len(u) {
 		return nil, checkWidth("condition at "+read.String(), len(u), w)
 	}
-	e.Class.Gate, e.Class.GateSite = model.GateStep, g.At
+	e.Class.Gate = model.GateStep
 	e.Values["probe"], e.Values["threshold"] = vector32(u), tensors.FromScalar(float32(g.Threshold))
 	return e, nil
 }

@@ -18,7 +18,9 @@ import (
 //
 //	score_t = sum_j (e_tj - e'_j) int_0^1 d target(e' + a (e - e')) / d e_tj da
 //
-// The scores sum to target(e) - target(e'); Gap says by how much the sampled path misses that.
+// The scores sum to target(e) - target(e'). On any part of the path they sum to the target's change there, so the part that misses its
+// change most is halved, and again, until all parts together miss at most the tolerance or the points are used up. Gap says by how
+// much the scores miss in the end.
 func IntegratedGradients(ctx context.Context, e *model.Engine, m *model.Model, ids []int32, target PromptTarget, cfg IGConfig) (*PromptScores, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -38,25 +40,70 @@ func IntegratedGradients(ctx context.Context, e *model.Engine, m *model.Model, i
 	if err != nil {
 		return nil, err
 	}
-	points, weights := make([]float64, cfg.Steps), make([]float64, cfg.Steps)
-	quad.Legendre{}.FixedLocations(points, weights, 0, 1)
-	out := &PromptScores{Scores: make([]float64, len(ids)), Baseline: ends[0], Target: ends[1]}
-	for lo := 0; lo < cfg.Steps; lo += cfg.Batch {
-		part := points[lo:min(lo+cfg.Batch, cfg.Steps)]
-		_, gradients, err := path.at(ctx, part)
+	whole, err := path.part(ctx, 0, 1, ends[0])
+	if err != nil {
+		return nil, err
+	}
+	parts := []pathPart{*whole}
+	for used := cfg.Batch; used+2*cfg.Batch <= cfg.Points; used += 2 * cfg.Batch {
+		missed, worst := 0.0, 0
+		for i, p := range parts {
+			missed += p.gap()
+			if p.gap() > parts[worst].gap() {
+				worst = i
+			}
+		}
+		if missed <= cfg.Tolerance*math.Abs(ends[1]-ends[0]) {
+			break
+		}
+		old := parts[worst]
+		middle := (old.from + old.to) / 2
+		left, err := path.part(ctx, old.from, middle, old.before)
 		if err != nil {
 			return nil, err
 		}
-		d := m.Spec.DModel
-		for i, g := range gradients {
-			for t := range ids {
-				for j := range d {
-					out.Scores[t] += weights[lo+i] * g[t*d+j] * (embedded[t*d+j] - start[t*d+j])
-				}
+		right, err := path.part(ctx, middle, old.to, left.after)
+		if err != nil {
+			return nil, err
+		}
+		parts[worst] = *left
+		parts = append(parts, *right)
+	}
+	out := &PromptScores{Scores: make([]float64, len(ids)), Baseline: ends[0], Target: ends[1]}
+	for _, p := range parts {
+		floats.Add(out.Scores, p.scores)
+	}
+	out.Gap = math.Abs(floats.Sum(out.Scores) - (out.Target - out.Baseline))
+	return out, nil
+}
+
+// pathPart is the integral over a part of the path: the scores there [t], and the target at both ends.
+type pathPart struct {
+	from, to, before, after float64
+	scores                  []float64
+}
+
+func (p *pathPart) gap() float64 { return math.Abs(floats.Sum(p.scores) - (p.after - p.before)) }
+
+// part integrates from one point to another by Gauss-Legendre, in one run of the program: all rows but one are points, the last is the
+// end.
+func (p *embeddingPath) part(ctx context.Context, from, to, before float64) (*pathPart, error) {
+	n := p.batch - 1
+	points, weights := make([]float64, n, n+1), make([]float64, n)
+	quad.Legendre{}.FixedLocations(points, weights, from, to)
+	values, gradients, err := p.at(ctx, append(points, to))
+	if err != nil {
+		return nil, err
+	}
+	out := &pathPart{from: from, to: to, before: before, after: values[n], scores: make([]float64, p.seq)}
+	d := p.m.Spec.DModel
+	for i, w := range weights {
+		for t := range out.scores {
+			for j := t * d; j < (t+1)*d; j++ {
+				out.scores[t] += w * gradients[i][j] * (p.embedded[j] - p.start[j])
 			}
 		}
 	}
-	out.Gap = math.Abs(floats.Sum(out.Scores) - (out.Target - out.Baseline))
 	return out, nil
 }
 

@@ -70,7 +70,7 @@ func LeaveOneOut(ctx context.Context, e *model.Engine, m *model.Model, ids []int
 type IGBaseline string
 
 // Baselines: the mean row of the embedding matrix at every position; zeros. Where a model's first norm divides by the length of
-// the embedding, the path from zero has most of its change at its very start and needs many more steps.
+// the embedding, the path from zero has most of its change at its very start and needs many more points.
 const (
 	BaselineMean IGBaseline = "mean"
 	BaselineZero IGBaseline = "zero"
@@ -78,18 +78,24 @@ const (
 
 // IGConfig says how the path is sampled.
 type IGConfig struct {
-	Baseline IGBaseline `json:"baseline" yaml:"baseline" doc:"where the path starts" enum:"mean,zero"`
-	Steps    int        `json:"steps" yaml:"steps" doc:"Gauss-Legendre points on the path"`
-	Batch    int        `json:"batch" yaml:"batch" doc:"points that run together"`
+	Baseline  IGBaseline `json:"baseline" yaml:"baseline" doc:"where the path starts" enum:"mean,zero"`
+	Tolerance float64    `json:"tolerance" yaml:"tolerance" doc:"share of the target's change that all parts of the path may miss together"`
+	Points    int        `json:"points" yaml:"points" doc:"most points on the path"`
+	Batch     int        `json:"batch" yaml:"batch" doc:"points that run together, one part of the path"`
 }
 
-// DefaultIG takes 32 points from the mean embedding.
-func DefaultIG() IGConfig { return IGConfig{Baseline: BaselineMean, Steps: 32, Batch: 8} }
+// DefaultIG takes up to 400 points from the mean embedding, for a gap of at most 1 %.
+func DefaultIG() IGConfig {
+	return IGConfig{Baseline: BaselineMean, Tolerance: 0.01, Points: 400, Batch: 8}
+}
 
 // Validate names the field that is out of range.
 func (c IGConfig) Validate() error {
-	if c.Baseline != BaselineMean && c.Baseline != BaselineZero || c.Steps < 1 || c.Batch < 1 {
-		return fmt.Errorf("vectors: integrated gradients: baseline %q, %d steps, batch %d: %w; the baseline is %q or %q, the others 1 or more", c.Baseline, c.Steps, c.Batch, ErrArgument, BaselineMean, BaselineZero)
+	switch {
+	case c.Baseline != BaselineMean && c.Baseline != BaselineZero:
+		return fmt.Errorf("vectors: integrated gradients: baseline %q: %w; it is %q or %q", c.Baseline, ErrArgument, BaselineMean, BaselineZero)
+	case c.Batch < 2 || c.Points < c.Batch || !(c.Tolerance >= 0):
+		return fmt.Errorf("vectors: integrated gradients: %d points in batches of %d, tolerance %v: %w; a batch has 2 or more, points are at least a batch, the tolerance is 0 or more", c.Points, c.Batch, c.Tolerance, ErrArgument)
 	}
 	return nil
 }
