@@ -36,6 +36,11 @@ type TCAVTest struct {
 	Magnitude   float64   `json:"magnitude"`   // sum of |decreases| over sum of |all|
 	Null        []float64 `json:"null"`        // scores of vectors fitted to shuffled labels
 	P           float64   `json:"p"`           // two-sided, never 0
+	// Sensitivity is the mean decrease of the loss along the CAV. Where the gradients of a class point much the same way, any
+	// vector, a random one too, scores near 0 or 1, and Score says little: the size of the decrease tells them apart.
+	Sensitivity     float64   `json:"sensitivity"`
+	SensitivityNull []float64 `json:"sensitivity_null"` // of the unit vectors fitted to shuffled labels
+	SensitivityP    float64   `json:"sensitivity_p"`    // two-sided about 0, never 0
 }
 
 // TCAV tests whether a concept moves a class (arXiv:1711.11279). x [n, d] are activations with labels y, 1 for the concept;
@@ -64,11 +69,21 @@ func TCAVFrom(ctx context.Context, x *mat.Dense, y []int, gradients *mat.Dense, 
 	if err != nil {
 		return nil, err
 	}
-	fit, err := SquaredHinge(ctx, x, y, c)
+	n, width, _, err := checkBinary(x, y)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkWidth("activations", len(fit.Weights), d); err != nil {
+	if err := checkWidth("activations", width, d); err != nil {
+		return nil, err
+	}
+	var span *mat.Dense
+	if n < d {
+		if x, gradients, span, err = inSpan(x, gradients); err != nil {
+			return nil, err
+		}
+	}
+	fit, err := SquaredHinge(ctx, x, y, c)
+	if err != nil {
 		return nil, err
 	}
 	test := &TCAVTest{Directional: make([]float64, m), Null: make([]float64, len(permutations))}
@@ -80,6 +95,7 @@ func TCAVFrom(ctx context.Context, x *mat.Dense, y []int, gradients *mat.Dense, 
 		g := floats.Dot(gradients.RawRowView(i), test.CAV)
 		test.Directional[i] = g
 		all += math.Abs(g)
+		test.Sensitivity -= g / float64(m)
 		if g < 0 {
 			decreases -= g
 		}
@@ -91,13 +107,46 @@ func TCAVFrom(ctx context.Context, x *mat.Dense, y []int, gradients *mat.Dense, 
 	if err := test.null(ctx, x, y, gradients, c, permutations); err != nil {
 		return nil, err
 	}
+	if span != nil {
+		var cav mat.VecDense
+		cav.MulVec(span.T(), mat.NewVecDense(len(test.CAV), test.CAV))
+		test.CAV = cav.RawVector().Data
+	}
 	return test, nil
+}
+
+// inSpan gives rows x [n, d], n < d, and gradients [m, d] in coordinates of the span of x's rows, with its orthonormal basis
+// [r, d]. A vector that is fitted with a penalty on its norm lies in that span, for any labels, so that nothing is lost
+// and a fit costs n³ instead of d³.
+func inSpan(x, gradients *mat.Dense) (rows, g, basis *mat.Dense, err error) {
+	var svd mat.SVD
+	if !svd.Factorize(x, mat.SVDThin) {
+		return nil, nil, nil, fmt.Errorf("vectors: TCAV: singular values of the activations: %w", ErrNotConverged)
+	}
+	values := svd.Values(nil)
+	rank := 0
+	for rank < len(values) && values[rank] > values[0]*epsilon*float64(len(values)) {
+		rank++
+	}
+	if rank == 0 {
+		return nil, nil, nil, fmt.Errorf("vectors: TCAV: the activations are zero: %w", ErrArgument)
+	}
+	var v mat.Dense
+	svd.VTo(&v)
+	d, _ := v.Dims()
+	basis = mat.DenseCopyOf(v.Slice(0, d, 0, rank).T())
+	rows, g = &mat.Dense{}, &mat.Dense{}
+	rows.Mul(x, basis.T())
+	g.Mul(gradients, basis.T())
+	return rows, g, basis, nil
 }
 
 // null fills Null and P.
 func (t *TCAVTest) null(ctx context.Context, x *mat.Dense, y []int, gradients *mat.Dense, c float64, permutations [][]int) error {
 	shuffled := make([]int, len(y))
-	extreme := 0
+	extreme, stronger := 0, 0
+	mean := columnMeans(gradients)
+	t.SensitivityNull = make([]float64, len(permutations))
 	for i, p := range permutations {
 		if err := checkPermutation(p, len(y)); err != nil {
 			return fmt.Errorf("vectors: TCAV: permutation %d: %w", i, err)
@@ -110,11 +159,17 @@ func (t *TCAVTest) null(ctx context.Context, x *mat.Dense, y []int, gradients *m
 			return err
 		}
 		t.Null[i] = scoreAlong(gradients, fit.Weights)
+		if norm := floats.Norm(fit.Weights, 2); norm > 0 {
+			t.SensitivityNull[i] = -floats.Dot(mean, fit.Weights) / norm
+		}
+		if math.Abs(t.SensitivityNull[i]) >= math.Abs(t.Sensitivity)*(1-1e-12) {
+			stronger++
+		}
 		if math.Abs(t.Null[i]-0.5) >= math.Abs(t.Score-0.5)-1e-12 { // scores are ratios of counts: equal up to rounding
 			extreme++
 		}
 	}
-	t.P = float64(1+extreme) / float64(1+len(permutations))
+	t.P, t.SensitivityP = float64(1+extreme)/float64(1+len(permutations)), float64(1+stronger)/float64(1+len(permutations))
 	return nil
 }
 

@@ -15,6 +15,8 @@ func TestTCAVHand(t *testing.T) {
 	test := ok(TCAVFrom(t.Context(), x, y, gradients, 1, [][]int{{0, 1}, {1, 0}, {0, 1}}))(t)
 	closeTo(t, "cav", test.CAV, []float64{1, 0}, 1e-12)
 	closeTo(t, "directional", test.Directional, []float64{-3, -2, 1, -4}, 1e-12)
+	// the losses fall by (3 + 2 - 1 + 4) / 4 on the mean; every null vector is (1, 0) or (-1, 0)
+	closeTo(t, "sensitivity, its p, its null", append([]float64{test.Sensitivity, test.SensitivityP}, test.SensitivityNull...), []float64{2, 1, 2, -2, 2}, 1e-12)
 	// the null of the swapped labels is 1/4, as far from 1/2 as 3/4
 	closeTo(t, "score, magnitude, p, null", append([]float64{test.Score, test.Magnitude, test.P}, test.Null...), []float64{0.75, 0.9, 1, 0.75, 0.25, 0.75}, 1e-12)
 }
@@ -67,4 +69,47 @@ func TestTCAVGradientScale(t *testing.T) {
 	longer.Scale(1e3, g)
 	a, b := ok(TCAV(t.Context(), x, y, g, TCAVConfig{C: 1, Permutations: 9}))(t), ok(TCAV(t.Context(), x, y, &longer, TCAVConfig{C: 1, Permutations: 9}))(t)
 	closeTo(t, "score, magnitude and p", []float64{b.Score, b.Magnitude, b.P}, []float64{a.Score, a.Magnitude, a.P}, 1e-12)
+}
+
+// TestTCAVAligned: gradients that point much the same way give every vector a score of 0 or 1, so that the score finds no concept;
+// the sensitivity does, and stays quiet without one.
+func TestTCAVAligned(t *testing.T) {
+	gradients := normalRows(1, 200, 6)
+	for i := range 200 {
+		gradients.Set(i, 0, gradients.At(i, 0)-50)
+	}
+	labels := make([]int, 60)
+	concept := normalRows(5, 60, 6)
+	for i := range labels {
+		labels[i] = i % 2
+		concept.Set(i, 0, concept.At(i, 0)+4*float64(labels[i]))
+	}
+	cfg := TCAVConfig{C: 0.1, Permutations: 99}
+	test := ok(TCAV(t.Context(), concept, labels, gradients, cfg))(t)
+	if test.SensitivityP > 0.02 || test.P < 0.3 {
+		t.Errorf("planted concept: p of the sensitivity %v, of the score %v", test.SensitivityP, test.P)
+	}
+	small := 0
+	for i := range 60 {
+		cfg.Seed, cfg.Permutations = uint64(i), 19
+		if ok(TCAV(t.Context(), normalRows(uint64(100+i), 60, 6), labels, gradients, cfg))(t).SensitivityP <= 0.1 {
+			small++
+		}
+	}
+	if small > 13 { // 6 of 60 are expected; more than 13 come with probability 0.002
+		t.Errorf("%d of 60 p-values without a concept are at most 0.1", small)
+	}
+}
+
+// TestTCAVSpan: fewer rows than dimensions are fitted in the rows' span, to the same vector as in all dimensions.
+func TestTCAVSpan(t *testing.T) {
+	x, y, _ := planted(7, 12, 30, 2, 2)
+	gradients := normalRows(8, 20, 30)
+	test := ok(TCAV(t.Context(), x, y, gradients, TCAVConfig{C: 0.5, Permutations: 5}))(t)
+	fit := ok(SquaredHinge(t.Context(), x, y, 0.5))(t)
+	want := ok(Unit(fit.Weights))(t)
+	closeTo(t, "cav", test.CAV, want, 1e-8)
+	var directional mat.VecDense
+	directional.MulVec(gradients, mat.NewVecDense(30, want))
+	closeTo(t, "directional", test.Directional, directional.RawVector().Data, 1e-8)
 }

@@ -3,6 +3,7 @@ package papers
 
 import (
 	"loupe/experiments/papers/leace"
+	"loupe/experiments/papers/tcav"
 	"loupe/internal/study"
 )
 
@@ -10,5 +11,6 @@ import (
 func All() []study.Study {
 	return []study.Study{
 		leace.Study(),
+		tcav.Study(),
 	}
 }
