@@ -3,6 +3,7 @@ package papers
 
 import (
 	"loupe/experiments/papers/leace"
+	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
 	"loupe/internal/study"
 )
@@ -12,5 +13,6 @@ func All() []study.Study {
 	return []study.Study{
 		leace.Study(),
 		tcav.Study(),
+		sparsecbm.Study(),
 	}
 }
