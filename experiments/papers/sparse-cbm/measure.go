@@ -120,13 +120,25 @@ func (d *embedded) untrained(t *tally, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	heldRaw, err := s.Raw(d.held)
+	if err != nil {
+		return err
+	}
+	classesRaw, err := s.Raw(d.classes.Vectors)
+	if err != nil {
+		return err
+	}
 	_, from := bottleneck.ShuffleNames(d.bank, seed)
 	for _, search := range []struct {
-		name  string
-		of    *mat.Dense
-		power int
-	}{{"search", classes, 1}, {"search, cubed", classes, 3}, {"search, names shuffled", columns(classes, from), 1}} {
-		found, err := bottleneck.MatrixSearch(held, search.of, search.power)
+		name   string
+		scores *mat.Dense
+		of     *mat.Dense
+		power  int
+	}{
+		{"search", held, classes, 1}, {"search, cubed", held, classes, 3}, {"search, raw cosines", heldRaw, classesRaw, 1},
+		{"search, names shuffled", held, columns(classes, from), 1},
+	} {
+		found, err := bottleneck.MatrixSearch(search.scores, search.of, search.power)
 		if err != nil {
 			return err
 		}
@@ -240,6 +252,11 @@ func (d *embedded) inspect(t *tally, name string, h bottleneck.Head, z, scores *
 		used[i] = float64(floats.Count(func(v float64) bool { return v != 0 }, row))
 	}
 	t.Hits[name+" named"], t.Hits[name+" named, names shuffled"], t.Hits[name+" used"] = own, shuffled, used
+	weights := 0
+	for _, w := range h.Nonzero() {
+		weights += w
+	}
+	t.Values[name+" weights"] = append(t.Values[name+" weights"], float64(weights)/float64(d.k))
 	follows := 0.0
 	for j := range m {
 		a, b := mat.Col(nil, j, z), mat.Col(nil, j, scores)

@@ -86,7 +86,7 @@ func (t *tally) report(ctx context.Context, s *study.Session, c *Config) error {
 	s.Text("%d topics, %d concepts of which no text has the words; %d seeds of %d training and %d held-out texts, whose words and templates are new. Chance is %.3f. Intervals draw all texts of a word together.",
 		len(c.Data.Topics), m, c.Seeds, c.Data.Train*len(c.Data.Topics), c.Data.HeldOut*len(c.Data.Topics), 1/float64(len(c.Data.Topics)))
 	base := report.Table{Caption: "Accuracy without a bottleneck, and without training", Columns: []report.Column{{Name: "method"}, {Name: "accuracy"}}}
-	for _, name := range []string{"probe", "zero-shot", "search", "search, cubed", "search, names shuffled", "post-hoc with residual"} {
+	for _, name := range []string{"probe", "zero-shot", "search", "search, cubed", "search, raw cosines", "search, names shuffled", "post-hoc with residual"} {
 		base.Rows = append(base.Rows, []any{name, r.cell(name)})
 	}
 	s.Table("base", base)
@@ -94,6 +94,7 @@ func (t *tally) report(ctx context.Context, s *study.Session, c *Config) error {
 		Caption: fmt.Sprintf("Bottlenecks of %d concepts; few: the %d concepts of largest contribution to each decision", m, c.Active),
 		Columns: []report.Column{
 			{Name: "bottleneck"}, {Name: "accuracy"}, {Name: "used", Unit: "concepts", Doc: "mean number with a contribution to the decision"},
+			{Name: "weights", Unit: "a class", Doc: "mean number of weights of a class that are not 0"},
 			{Name: "few kept"}, {Name: "few deleted"}, {Name: "as many random deleted"},
 			{Name: "named", Doc: "share of texts whose strongest concept is of their topic"}, {Name: "follows", Doc: "mean correlation of an activation with the score of its name"},
 			{Name: "layer zero", Doc: "share of the layer's weights that are 0"},
@@ -105,7 +106,7 @@ func (t *tally) report(ctx context.Context, s *study.Session, c *Config) error {
 			zero = r.value(name + " layer zero")
 		}
 		heads.Rows = append(heads.Rows, []any{
-			name, r.cell(name), r.mean(t.Hits[name+" used"]).Value, r.cell(name + " kept"), r.cell(name + " dropped"), r.cell(name + " dropped at random"),
+			name, r.cell(name), r.mean(t.Hits[name+" used"]).Value, r.value(name + " weights"), r.cell(name + " kept"), r.cell(name + " dropped"), r.cell(name + " dropped at random"),
 			r.cell(name + " named"), r.value(name + " follows"), zero,
 		})
 	}
@@ -147,6 +148,7 @@ func (r *reporter) numbers(c *Config, m int) {
 		r.number(key+".named", name+" named")
 		r.number(key+".named_shuffled", name+" named, names shuffled")
 		r.s.Value(key+".used", r.mean(r.Hits[name+" used"]).Value)
+		r.s.Value(key+".weights", r.value(name+" weights"))
 		r.s.Value(key+".follows", r.value(name+" follows"))
 	}
 	r.difference("search.over_zero_shot", "search", "zero-shot")
