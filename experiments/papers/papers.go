@@ -2,6 +2,7 @@
 package papers
 
 import (
+	"loupe/experiments/papers/cgbc"
 	"loupe/experiments/papers/leace"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
@@ -11,6 +12,7 @@ import (
 // All returns the studies.
 func All() []study.Study {
 	return []study.Study{
+		cgbc.Study(),
 		leace.Study(),
 		tcav.Study(),
 		sparsecbm.Study(),

@@ -21,7 +21,7 @@ const (
 	kappaTop = 4
 )
 
-// SoftTrim is the robust mean of one class's similarities s_j to its concepts, scaled to logits (CGBC). With the median, the
+// SoftTrim is the robust mean of one class's similarities s_j to its concepts (CGBC). With the median, the
 // median absolute deviation MAD from it, and rho the share of concepts that lie more than 2.5 MAD away,
 //
 //	kappa = clamp(log((1-rho)/rho), 0.1, 4),   w_j = 1 / (1 + exp(-kappa (s_j - median) / MAD)),   vote = sum w s / sum w
@@ -66,9 +66,9 @@ func SoftTrim(s []float64) (Trimmed, error) {
 	return t, nil
 }
 
-// Vote returns the logits [n, k] of scores [n, m] by the concepts of each class: their mean, or their SoftTrim. scale turns
-// scores to logits before the aggregation; of names the class of each concept.
-func Vote(scores *mat.Dense, of []int, k int, scale float64, trim bool) (*mat.Dense, error) {
+// Vote returns the logits [n, k] of scores [n, m] by the concepts of each class: their mean, or their SoftTrim. of names the
+// class of each concept. Scaling the scores, as published by a temperature, scales the logits and changes no decision.
+func Vote(scores *mat.Dense, of []int, k int, trim bool) (*mat.Dense, error) {
 	n, m, err := checkMatrix("scores", scores, 0)
 	if err != nil {
 		return nil, err
@@ -76,14 +76,11 @@ func Vote(scores *mat.Dense, of []int, k int, scale float64, trim bool) (*mat.De
 	if err := checkLabels(m, of, k); err != nil {
 		return nil, err
 	}
-	if !(scale > 0) || math.IsInf(scale, 0) {
-		return nil, argument("scale is %v; it must be above 0", scale)
-	}
 	out := mat.NewDense(n, k, nil)
 	for i := range n {
 		groups := make([][]float64, k)
 		for j, c := range of {
-			groups[c] = append(groups[c], scale*scores.At(i, j))
+			groups[c] = append(groups[c], scores.At(i, j))
 		}
 		for c, s := range groups {
 			if trim {

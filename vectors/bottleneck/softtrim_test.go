@@ -82,7 +82,7 @@ func TestVotePlanted(t *testing.T) {
 	}
 	accuracy := map[bool]float64{}
 	for _, trim := range []bool{false, true} {
-		logits, err := Vote(scores, of, k, 1, trim)
+		logits, err := Vote(scores, of, k, trim)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestVotePlanted(t *testing.T) {
 	if accuracy[false] > 0.6 || accuracy[true] < 0.95 {
 		t.Errorf("mean %.3f, soft trim %.3f", accuracy[false], accuracy[true])
 	}
-	if _, err := Vote(mat.NewDense(1, 2, nil), []int{0, 0}, 2, 1, true); err == nil {
+	if _, err := Vote(mat.NewDense(1, 2, nil), []int{0, 0}, 2, true); err == nil {
 		t.Error("a class without concepts votes")
 	}
 }

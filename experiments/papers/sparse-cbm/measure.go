@@ -56,9 +56,8 @@ func embed(ctx context.Context, enc *bottleneck.Encoder, c *Config, data *topict
 }
 
 // measure fits everything on the training texts and notes what is right on the held-out ones.
-func (d *embedded) measure(ctx context.Context, c *Config, seed uint64) (*tally, error) {
-	t := newTally()
-	t.Word = d.HeldOut.Word
+func (d *embedded) measure(ctx context.Context, c *Config, seed uint64) (*topictext.Tally, error) {
+	t := topictext.NewTally(d.HeldOut.Word)
 	steps := []func() error{
 		func() error { return d.probe(ctx, t) },
 		func() error { return d.untrained(t, seed) },
@@ -74,7 +73,7 @@ func (d *embedded) measure(ctx context.Context, c *Config, seed uint64) (*tally,
 }
 
 // probe is the linear probe of the embeddings, the upper bound.
-func (d *embedded) probe(ctx context.Context, t *tally) error {
+func (d *embedded) probe(ctx context.Context, t *topictext.Tally) error {
 	x, err := probe.RowsOf(d.train)
 	if err != nil {
 		return err
@@ -92,11 +91,11 @@ func (d *embedded) probe(ctx context.Context, t *tally) error {
 	if err != nil {
 		return err
 	}
-	return t.hits("probe", mat.NewDense(held.N, d.k, scores), d.HeldOut.Topic)
+	return t.Right("probe", mat.NewDense(held.N, d.k, scores), d.HeldOut.Topic)
 }
 
 // untrained are the answers without training: the class's name itself, and concept matrix search.
-func (d *embedded) untrained(t *tally, seed uint64) error {
+func (d *embedded) untrained(t *topictext.Tally, seed uint64) error {
 	byName, err := bottleneck.FitScorer(d.classes, d.train, bottleneck.Cosine)
 	if err != nil {
 		return err
@@ -105,7 +104,7 @@ func (d *embedded) untrained(t *tally, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := t.hits("zero-shot", raw, d.HeldOut.Topic); err != nil {
+	if err := t.Right("zero-shot", raw, d.HeldOut.Topic); err != nil {
 		return err
 	}
 	s, err := bottleneck.FitScorer(d.bank, d.train, bottleneck.Cosine)
@@ -142,7 +141,7 @@ func (d *embedded) untrained(t *tally, seed uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := t.hits(search.name, found, d.HeldOut.Topic); err != nil {
+		if err := t.Right(search.name, found, d.HeldOut.Topic); err != nil {
 			return err
 		}
 	}
@@ -150,7 +149,7 @@ func (d *embedded) untrained(t *tally, seed uint64) error {
 }
 
 // bottlenecks fits the five heads on all concepts.
-func (d *embedded) bottlenecks(ctx context.Context, c *Config, t *tally, seed uint64) error {
+func (d *embedded) bottlenecks(ctx context.Context, c *Config, t *topictext.Tally, seed uint64) error {
 	fit, err := d.postHoc(ctx, c, d.bank)
 	if err != nil {
 		return err
@@ -159,7 +158,7 @@ func (d *embedded) bottlenecks(ctx context.Context, c *Config, t *tally, seed ui
 	if err != nil {
 		return err
 	}
-	if err := t.hits("post-hoc with residual", logits, d.HeldOut.Topic); err != nil {
+	if err := t.Right("post-hoc with residual", logits, d.HeldOut.Topic); err != nil {
 		return err
 	}
 	train, err := fit.Scorer.Apply(d.train)
@@ -189,7 +188,7 @@ func (d *embedded) bottlenecks(ctx context.Context, c *Config, t *tally, seed ui
 			return err
 		}
 		zero := floats.Count(func(w float64) bool { return w == 0 }, s.Layer.RawMatrix().Data)
-		t.Values[name+" layer zero"] = append(t.Values[name+" layer zero"], float64(zero)/float64(len(s.Layer.RawMatrix().Data)))
+		t.Value(name+" layer zero", float64(zero)/float64(len(s.Layer.RawMatrix().Data)))
 	}
 	h, err := bottleneck.FitGates(ctx, train, d.Train.Topic, d.k, c.Gates, seed)
 	if err != nil {
@@ -208,7 +207,7 @@ func (d *embedded) postHoc(ctx context.Context, c *Config, b bottleneck.Bank) (*
 
 // inspect notes a bottleneck's accuracy with all and with few concepts, with its best or random ones deleted, whether the
 // concept that speaks most for the decision is of the text's topic, and how far activations follow the scores of their names.
-func (d *embedded) inspect(t *tally, name string, h bottleneck.Head, z, scores *mat.Dense, active int, seed uint64) error {
+func (d *embedded) inspect(t *topictext.Tally, name string, h bottleneck.Head, z, scores *mat.Dense, active int, seed uint64) error {
 	_, contributions, err := bottleneck.Contributions(h, z)
 	if err != nil {
 		return err
@@ -233,7 +232,7 @@ func (d *embedded) inspect(t *tally, name string, h bottleneck.Head, z, scores *
 		if err != nil {
 			return err
 		}
-		if err := t.hits(name+part.what, logits, d.HeldOut.Topic); err != nil {
+		if err := t.Right(name+part.what, logits, d.HeldOut.Topic); err != nil {
 			return err
 		}
 	}
@@ -256,7 +255,7 @@ func (d *embedded) inspect(t *tally, name string, h bottleneck.Head, z, scores *
 	for _, w := range h.Nonzero() {
 		weights += w
 	}
-	t.Values[name+" weights"] = append(t.Values[name+" weights"], float64(weights)/float64(d.k))
+	t.Value(name+" weights", float64(weights)/float64(d.k))
 	follows := 0.0
 	for j := range m {
 		a, b := mat.Col(nil, j, z), mat.Col(nil, j, scores)
@@ -264,12 +263,12 @@ func (d *embedded) inspect(t *tally, name string, h bottleneck.Head, z, scores *
 			follows += stat.Correlation(a, b, nil) / float64(m)
 		}
 	}
-	t.Values[name+" follows"] = append(t.Values[name+" follows"], follows)
+	t.Value(name+" follows", follows)
 	return nil
 }
 
 // intervene sets a share of the concepts to the values that they have on average in texts of their topic, and of other topics.
-func (d *embedded) intervene(t *tally, h bottleneck.Head, train, held *mat.Dense, seed uint64) error {
+func (d *embedded) intervene(t *topictext.Tally, h bottleneck.Head, train, held *mat.Dense, seed uint64) error {
 	v, err := bottleneck.FitIntervention(train, presence(d.Train.Topic, d.Of))
 	if err != nil {
 		return err
@@ -293,7 +292,7 @@ func (d *embedded) intervene(t *tally, h bottleneck.Head, train, held *mat.Dense
 			if err != nil {
 				return err
 			}
-			if err := t.hits(fmt.Sprintf("%s %.0f%%", truth.what, 100*share), logits, d.HeldOut.Topic); err != nil {
+			if err := t.Right(fmt.Sprintf("%s %.0f%%", truth.what, 100*share), logits, d.HeldOut.Topic); err != nil {
 				return err
 			}
 		}
@@ -302,7 +301,7 @@ func (d *embedded) intervene(t *tally, h bottleneck.Head, train, held *mat.Dense
 }
 
 // leakage fits post-hoc heads on named concepts and on as many random directions.
-func (d *embedded) leakage(ctx context.Context, c *Config, t *tally, seed uint64) error {
+func (d *embedded) leakage(ctx context.Context, c *Config, t *topictext.Tally, seed uint64) error {
 	c = &Config{Data: c.Data, PostHoc: c.PostHoc}
 	c.PostHoc.Residual = false
 	all := c.Data.Phrases
@@ -326,7 +325,7 @@ func (d *embedded) leakage(ctx context.Context, c *Config, t *tally, seed uint64
 			if err != nil {
 				return err
 			}
-			if err := t.hits(fmt.Sprintf("%s, %d", what, len(few)), logits, d.HeldOut.Topic); err != nil {
+			if err := t.Right(fmt.Sprintf("%s, %d", what, len(few)), logits, d.HeldOut.Topic); err != nil {
 				return err
 			}
 		}

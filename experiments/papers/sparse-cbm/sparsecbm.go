@@ -92,10 +92,10 @@ func carry(ctx context.Context, s *study.Session, c *Config) error {
 	if err != nil {
 		return err
 	}
-	all := newTally()
+	all := topictext.NewTally(nil)
 	for i := range c.Seeds {
 		seed := c.Seed + int64(i)
-		got, err := study.Step(s, fmt.Sprintf("seed-%d", seed), func() (*tally, error) {
+		got, err := study.Step(s, fmt.Sprintf("seed-%d", seed), func() (*topictext.Tally, error) {
 			data, err := topictext.Generate(suite, c.Data, seed)
 			if err != nil {
 				return nil, err
@@ -109,8 +109,8 @@ func carry(ctx context.Context, s *study.Session, c *Config) error {
 		if err != nil {
 			return err
 		}
-		all.add(got)
+		all.Add(got)
 		s.Done(fmt.Sprintf("seed %d", seed))
 	}
-	return all.report(ctx, s, c)
+	return summarise(ctx, s, c, all)
 }
