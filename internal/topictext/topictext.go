@@ -16,6 +16,7 @@ type Config struct {
 	Phrases int      `json:"phrases" doc:"phrases of each topic, in no text"`
 	Train   int      `json:"train" doc:"training texts of each topic"`
 	HeldOut int      `json:"held_out" doc:"held-out texts of each topic, whose words and templates no training text has"`
+	Spare   int      `json:"spare" doc:"sentences that are generated for each that is wanted, as those with a phrase in them are left out"`
 }
 
 // Validate names the field that is out of range.
@@ -25,6 +26,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("topictext: topics has %d entries; name two or more", len(c.Topics))
 	case c.Phrases < 1 || c.Train < 1 || c.HeldOut < 1:
 		return fmt.Errorf("topictext: phrases is %d, train %d and held_out %d; use at least 1", c.Phrases, c.Train, c.HeldOut)
+	case c.Spare < 2:
+		return fmt.Errorf("topictext: spare is %d; use 2 or more, as about half of the words may be phrases", c.Spare)
 	}
 	return nil
 }
@@ -68,8 +71,7 @@ func Generate(suite *text.Suite, cfg Config, seed int64) (*Data, error) {
 			d.Phrases, d.Of = append(d.Phrases, w), append(d.Of, t)
 		}
 	}
-	// more pairs than are wanted, as those with a phrase in them are left out
-	sentences, err := suite.Generate(text.GenerateConfig{Concepts: cfg.Topics, Seed: seed, Train: 3 * cfg.Train, HeldOut: 3 * cfg.HeldOut, HeldOutShare: heldOutShare})
+	sentences, err := suite.Generate(text.GenerateConfig{Concepts: cfg.Topics, Seed: seed, Train: cfg.Spare * cfg.Train, HeldOut: cfg.Spare * cfg.HeldOut, HeldOutShare: heldOutShare})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func Generate(suite *text.Suite, cfg Config, seed int64) (*Data, error) {
 				part.to.Text, part.to.Topic, part.to.Word = append(part.to.Text, s.Text), append(part.to.Topic, t), append(part.to.Word, topic+"/"+s.Entry)
 			}
 			if got < part.want {
-				return nil, fmt.Errorf("topictext: topic %s has %d %s texts without its phrases, and %d are wanted; ask for fewer phrases or texts", topic, got, part.split, part.want)
+				return nil, fmt.Errorf("topictext: topic %s has %d %s texts without its phrases, and %d are wanted; ask for fewer phrases or texts, or raise spare", topic, got, part.split, part.want)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ func TestGenerate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Topics: []string{"sport", "music", "law"}, Phrases: 10, Train: 40, HeldOut: 12}
+	cfg := Config{Topics: []string{"sport", "music", "law"}, Phrases: 10, Train: 40, HeldOut: 12, Spare: 3}
 	d, err := Generate(suite, cfg, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestGenerate(t *testing.T) {
 	if other, err := Generate(suite, cfg, 4); err != nil || reflect.DeepEqual(other, d) {
 		t.Errorf("another seed: %v", err)
 	}
-	for _, bad := range []Config{{}, {Topics: cfg.Topics}, {Topics: cfg.Topics, Phrases: 1000, Train: 1, HeldOut: 1}, {Topics: cfg.Topics, Phrases: 1, Train: 1, HeldOut: 5000}} {
+	for _, bad := range []Config{{}, {Topics: cfg.Topics}, {Topics: cfg.Topics, Phrases: 1000, Train: 1, HeldOut: 1, Spare: 3}, {Topics: cfg.Topics, Phrases: 1, Train: 1, HeldOut: 5000, Spare: 3}, {Topics: cfg.Topics, Phrases: 1, Train: 1, HeldOut: 1}} {
 		if _, err := Generate(suite, bad, 1); err == nil {
 			t.Errorf("%+v is taken", bad)
 		}

@@ -32,12 +32,12 @@ type Config struct {
 // DefaultConfig returns the settings that config.yaml starts from.
 func DefaultConfig() Config {
 	return Config{
-		Base: study.Base{Name: "cgbc", Seed: 1}, Model: "minilm", Seeds: 3, Prompt: "{topic} such as {phrase}", Outliers: 0.2, Uneven: 0.4, Chosen: 8, Draws: 5,
+		Base: study.Base{Name: "cgbc", Seed: 1}, Model: "minilm", Seeds: 4, Prompt: "{topic} such as {phrase}", Outliers: 0.2, Uneven: 0.4, Chosen: 8, Draws: 5,
 		Data: topictext.Config{
 			Topics: []string{
 				"animals", "clothing", "computing", "countries", "family", "food", "law", "medicine", "money", "music", "plants", "sport", "travel", "weather",
 			},
-			Phrases: 20, Train: 30, HeldOut: 20,
+			Phrases: 20, Train: 30, HeldOut: 12, Spare: 5,
 		},
 		Foreign: []string{"anger", "colours", "time"},
 	}

@@ -37,7 +37,7 @@ var topics = []string{
 func DefaultConfig() Config {
 	c := Config{
 		Base: study.Base{Name: "sparse-cbm", Seed: 1}, Model: "minilm", Seeds: 3, Active: 10,
-		Data:    topictext.Config{Topics: topics, Phrases: 12, Train: 60, HeldOut: 20},
+		Data:    topictext.Config{Topics: topics, Phrases: 12, Train: 60, HeldOut: 20, Spare: 3},
 		PostHoc: bottleneck.DefaultPostHoc(), Gates: bottleneck.DefaultGates(),
 		L1: bottleneck.DefaultSparse(bottleneck.LossL1), Gumbel: bottleneck.DefaultSparse(bottleneck.LossGumbel),
 		Contrastive: bottleneck.DefaultSparse(bottleneck.LossContrastive),
