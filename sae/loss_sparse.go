@@ -95,12 +95,19 @@ func batchMaskGraph(scores *Node, groups, n int) *Node {
 	s := ConvertDType(StopGradient(MaxScalar(scores, 0)), dtypes.Float32)
 	shape := s.Shape().Dimensions
 	bits := Reshape(Bitcast(s, dtypes.Int32), shape[0], groups, shape[1]/groups)
-	limit := Zeros(s.Graph(), shapes.Make(dtypes.Int32, 1, groups, 1))
-	want := Const(s.Graph(), int32(n))
-	for bit := 30; bit >= 0; bit-- {
-		try := Add(limit, Const(s.Graph(), int32(1)<<bit))
-		count := ReduceAndKeep(ConvertDType(GreaterOrEqual(bits, try), dtypes.Int32), ReduceSum, 0, 2) // [1, groups, 1]
-		limit = Where(GreaterOrEqual(count, want), try, limit)
+	g, least := s.Graph(), shapes.Make(dtypes.Int32, 1, groups, 1)
+	// A loop: written out, each pass would be fused into all later ones, which takes minutes to compile.
+	state := func(g *Graph) (bit, limit *Node) {
+		return Parameter(g, "bit", shapes.Make(dtypes.Int32)), Parameter(g, "limit", least)
 	}
+	limit := While(NewClosure(g, func(g *Graph) []*Node {
+		bit, _ := state(g)
+		return []*Node{GreaterThan(bit, Const(g, int32(0)))}
+	}), NewClosure(g, func(g *Graph) []*Node {
+		bit, limit := state(g)
+		try := Add(limit, bit)
+		count := ReduceAndKeep(ConvertDType(GreaterOrEqual(bits, try), dtypes.Int32), ReduceSum, 0, 2) // [1, groups, 1]
+		return []*Node{Div(bit, Const(g, int32(2))), Where(GreaterOrEqual(count, Const(g, int32(n))), try, limit)}
+	}), Const(g, int32(1)<<30), Zeros(g, least))[1]
 	return And(Reshape(GreaterOrEqual(bits, limit), shape...), GreaterThan(s, ZerosLike(s)))
 }

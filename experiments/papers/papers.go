@@ -6,6 +6,7 @@ import (
 	"loupe/experiments/papers/leace"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
+	"loupe/experiments/planted"
 	"loupe/internal/study"
 )
 
@@ -16,5 +17,6 @@ func All() []study.Study {
 		leace.Study(),
 		tcav.Study(),
 		sparsecbm.Study(),
+		planted.Study(),
 	}
 }
