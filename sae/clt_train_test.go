@@ -309,19 +309,19 @@ func TestCLTs(t *testing.T) {
 func trainCLT(t *testing.T, s layeredSystem, arch string, perLayer bool) {
 	b := graphtest.Backend(t)
 	cfg := DefaultConfig()
-	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 20, 4, 256, 256*1500
+	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 20, 4, 256, 256*1000
 	cfg.LR, cfg.Loss, cfg.Decoder, cfg.InitRows = 3e-3, LossMSE, DecoderFree, 2000
 	cfg.SparsityCoef, cfg.TargetL0, cfg.AuxCoef, cfg.ThresholdLR = 0.3, 4, 0, 0.05
-	cfg.CheckpointTokens, cfg.CLT.PerLayer = 256*750, perLayer
+	cfg.CheckpointTokens, cfg.CLT.PerLayer = 256*900, perLayer
 	// The paper's: thresholds from 0.03, a bandwidth of 1, and gradients into the pre-activations.
 	cfg.JumpReLU.Bandwidth, cfg.JumpReLU.Init, cfg.JumpReLU.Sparsity, cfg.JumpReLU.STEToInput = 1, 0.03, SparsityTanh, true
 	switch arch {
 	case ArchCLT: // as in TestCrosscoders
 		cfg.TargetL0 = 7
 	case ArchJumpReLUCLT:
-		cfg.Tokens, cfg.CheckpointTokens = 256*2000, 256*1000
+		cfg.Tokens, cfg.CheckpointTokens = 256*2000, 256*1900
 	case ArchBatchTopKCLT: // its 31 counting passes are slow on two cores
-		cfg.Tokens, cfg.CheckpointTokens = 256*800, 256*500
+		cfg.Tokens, cfg.CheckpointTokens = 256*800, 256*700
 	}
 	cfg, err := cfg.Resolve(2 * s.d)
 	if err != nil {

@@ -280,7 +280,7 @@ func trainCrosscoder(t *testing.T, m twoModels, arch, norm string) {
 	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 40, 2, 256, 256*1200
 	cfg.LR, cfg.Loss, cfg.Decoder, cfg.InitRows = 3e-3, LossMSE, DecoderFree, 2000
 	cfg.SparsityCoef, cfg.TargetL0, cfg.AuxCoef, cfg.ThresholdLR = 0.3, 2, 0, 0.05
-	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.InitDecoderNorm = 256*600, norm, 0.3
+	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.InitDecoderNorm = 256*1100, norm, 0.3
 	cfg.JumpReLU.Bandwidth, cfg.JumpReLU.Init = 0.3, 0.1
 	switch {
 	case norm == CodeNormDecoupled:
@@ -288,7 +288,7 @@ func trainCrosscoder(t *testing.T, m twoModels, arch, norm string) {
 	case arch == ArchCrosscoder: // at the data's L0 the L1 term is so strong that it splits and shrinks features (arXiv:2504.02922)
 		cfg.TargetL0 = 4
 	case arch == ArchJumpReLUCrosscoder: // with short free rows the thresholds outrun the pre-activations
-		cfg.Decoder, cfg.Tokens, cfg.CheckpointTokens = DecoderUnit, 256*2000, 256*1000
+		cfg.Decoder, cfg.Tokens, cfg.CheckpointTokens = DecoderUnit, 256*2000, 256*1900
 	}
 	target := cfg.TargetL0
 	cfg, err := cfg.Resolve(2 * m.d)
