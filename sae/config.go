@@ -92,7 +92,7 @@ type Config struct {
 
 // JumpReLUConfig is what JumpReLU alone has.
 type JumpReLUConfig struct {
-	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient; 0: the paper's 0.001 or, for runs below 4e8 tokens, 4e5 / tokens, at most 0.1"`
+	Bandwidth  float64 `json:"bandwidth" doc:"width of the rectangle that stands for the step's gradient; 0: the paper's 0.001 or, for runs below 4e8 tokens, 4e5 / tokens, at most 0.1; with expected_average_only_in sqrt(d_in) times as much"`
 	Kernel     string  `json:"kernel" enum:"rectangle,gaussian,triangular,cosine,epanechnikov,quartic,silverman,cauchy" doc:"shape of what stands for the step's gradient"`
 	Init       float64 `json:"init_threshold" doc:"threshold of every latent at the start"`
 	InitL0     float64 `json:"init_l0" doc:"active latents per row at the start: each threshold is a quantile of its latent's pre-activations on the initial sample; 0: init_threshold for all"`

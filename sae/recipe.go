@@ -163,4 +163,11 @@ func (c Config) defaultRate() float64 {
 
 // defaultBandwidth is the paper's 0.001 or, for shorter runs, as much as 400,000 tokens give, a tenth of what the paper's
 // do: only pre-activations within the rectangle teach a threshold. Above 0.1 it would be as wide as the thresholds are high.
-func (c Config) defaultBandwidth() float64 { return max(0.001, min(4e5/float64(c.Tokens), 0.1)) }
+// These are widths for activations of mean squared norm 1; where their norm is about sqrt(d), so much more.
+func (c Config) defaultBandwidth() float64 {
+	width := max(0.001, min(4e5/float64(c.Tokens), 0.1))
+	if c.Normalize == NormalizeExpected {
+		width *= math.Sqrt(float64(c.DIn))
+	}
+	return width
+}

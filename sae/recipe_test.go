@@ -67,3 +67,23 @@ func TestUnitScale(t *testing.T) {
 	got = siteScales(Config{Normalize: NormalizeExpected}, x, 1, 4)
 	near(t, "scale", got[0], 2*2.0/(5+13), 1e-12)
 }
+
+// TestDefaultBandwidth follows the rule on paper, in the units of the normalised activations.
+func TestDefaultBandwidth(t *testing.T) {
+	for _, c := range []struct {
+		arch   string
+		tokens int64
+		want   float64
+	}{
+		{ArchJumpReLU, 4e9, 0.001}, {ArchJumpReLU, 4e6, 0.1}, {ArchJumpReLU, 1e5, 0.1}, {ArchJumpReLU, 4e7, 0.01},
+		{ArchRAJumpReLU, 4e6, 0.8}, // sqrt(64) times as much
+	} {
+		cfg := DefaultsFor(c.arch)
+		cfg.DSAE, cfg.Tokens = 1024, c.tokens
+		cfg, err := cfg.Resolve(64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, c.arch+" bandwidth", cfg.JumpReLU.Bandwidth, c.want, 1e-12)
+	}
+}

@@ -17,15 +17,20 @@ func resampledShare(cfg Config) float64 {
 }
 
 // resample gives dead latents a new start, as in Bricken et al. 2023 (Towards Monosemanticity, appendix), every
-// ResampleTokens rows outside the share of the run in which the rate falls: each takes a row of the batch, drawn without
-// replacement with a probability proportional to the square of its squared error. The decoder row becomes the row's
-// direction, the encoder row the same with a share of the live ones' mean norm, biases become 0, a threshold half of what
-// the row itself gives, and Adam's moments of all these are cleared. There it is done four times on a fresh sample of
-// 819,200 rows; here the sample is the batch, so that at most Batch latents are resampled at a time, and the state has
-// nothing more to keep: the draw depends on seed and step. It returns the number of latents.
+// ResampleTokens rows, but not in the share of the run in which the rate falls, nor with fewer rows than that left to settle
+// in: each takes a row of the batch, drawn without replacement with a probability proportional to the square of its squared
+// error. The decoder row becomes the row's direction, the encoder row the same with a share of the live ones' mean norm,
+// biases become 0, a threshold half of what the row itself gives, and Adam's moments of all these are cleared. There it is
+// done four times on a fresh sample of 819,200 rows; here the sample is the batch, so that at most Batch latents are
+// resampled at a time, and the state has nothing more to keep: the draw depends on seed and step. It returns the number of
+// latents.
 func (t *Trainer) resample(rowSSE []float64) (int, error) {
 	cfg := t.cfg
-	if cfg.ResampleTokens == 0 || t.step%stepsOf(cfg, cfg.ResampleTokens) != 0 || float64(t.step) > (1-cfg.Decay)*float64(cfg.Steps()) {
+	if cfg.ResampleTokens == 0 {
+		return 0, nil
+	}
+	every := stepsOf(cfg, cfg.ResampleTokens)
+	if t.step%every != 0 || t.step+every > cfg.Steps() || float64(t.step) > (1-cfg.Decay)*float64(cfg.Steps()) {
 		return 0, nil
 	}
 	dead := t.deadLatents(nil)

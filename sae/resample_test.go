@@ -161,6 +161,30 @@ func TestResample(t *testing.T) {
 	}
 }
 
+// TestResampleEnds resamples every five of 20 steps: after the last draw five steps are left, although the rate never falls.
+func TestResampleEnds(t *testing.T) {
+	cfg := small(t, func(c *Config) { c.AuxCoef, c.DeadTokens, c.ResampleTokens, c.Decay = 0, 32, 32*5, 0 })
+	p := newPlanted(t, PlantedConfig{Dim: cfg.DIn, Features: 32, Active: 3, Noise: 0.02, Seed: 4})
+	tr, err := Start(graphtest.Backend(t), cfg, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	var drawn []int64
+	err = tr.Train(t.Context(), p, TrainOptions{OnStep: func(s StepStats) error {
+		if s.Resampled > 0 {
+			drawn = append(drawn, s.Step)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []int64{5, 10, 15}; !slices.Equal(drawn, want) {
+		t.Errorf("resampled at steps %v, want %v", drawn, want)
+	}
+}
+
 // TestResampleResumes stops a run with resampling between two draws, goes on from the checkpoint, and wants the bytes of the
 // unbroken run.
 func TestResampleResumes(t *testing.T) {

@@ -62,7 +62,7 @@ func (x *experiment) recovery(ctx context.Context) error {
 				o.Name, width, report.Interval{Value: o.Recovered.Value, Low: o.Recovered.Low, High: o.Recovered.High, N: o.Recovered.N},
 				x.cfg.Goals[i], reached, o.Untrained, o.Cosine, o.L0, o.FVU, o.Dead, o.Rate,
 			})
-			key := fmt.Sprintf("%s.f%d.", o.Name, width)
+			key := x.cfg.key(a, width)
 			x.Interval(key+"recovered", o.Recovered)
 			x.Value(key+"untrained", o.Untrained)
 			x.Value(key+"l0", o.L0)
@@ -76,6 +76,11 @@ func (x *experiment) recovery(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// key begins the names of an autoencoder's numbers: its architecture and its latents for each feature.
+func (c *Config) key(a *Architecture, width int) string {
+	return fmt.Sprintf("%s.x%.3g.", a.name(), float64(width)/float64(c.Data.Features))
 }
 
 // control trains the first architecture on rows without features.

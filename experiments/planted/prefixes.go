@@ -62,7 +62,6 @@ func (x *experiment) prefixes(ctx context.Context) error {
 			ordered = 0
 		}
 		t.Rows = append(t.Rows, []any{p.Width, p.FVU, random, p.Recovered})
-		x.Value(fmt.Sprintf("prefix.%d.fvu", p.Width), p.FVU)
 	}
 	x.Table("prefixes", t)
 	x.Value("prefix.ordered", ordered)
