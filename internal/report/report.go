@@ -16,7 +16,7 @@ import (
 	"html/template"
 	"io"
 
-	"loupe/internal/run"
+	"loupe/internal/atomicfile"
 )
 
 //go:embed page.html style.css page.js
@@ -107,4 +107,4 @@ func (r Report) Render(w io.Writer) error {
 }
 
 // Write writes the report to a file, atomically.
-func (r Report) Write(path string) error { return run.WriteFile(path, r.Render) }
+func (r Report) Write(path string) error { return atomicfile.Write(path, r.Render) }

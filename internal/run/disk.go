@@ -34,12 +34,8 @@ func (osDisk) appendTo(path string) (file, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 }
 
-// WriteFile writes a file so that path holds either its old content or all of what write gave: temporary file in the
-// same folder, sync, rename, sync of the folder.
-func WriteFile(path string, write func(io.Writer) error) error {
-	return writeFile(osDisk{}, path, write)
-}
-
+// writeFile is atomicfile.Write on a disk that tests can make full: temporary file in the same folder, sync, rename, sync of
+// the folder.
 func writeFile(d disk, path string, write func(io.Writer) error) (err error) {
 	tmp := filepath.Join(filepath.Dir(path), tmpPrefix+filepath.Base(path))
 	f, err := d.create(tmp)
