@@ -47,7 +47,7 @@ func (x SemiNMFExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed
 		}
 		with := mat.NewDense(n, r, nil)
 		gemm.AddMulTrans(with.RawMatrix(), a.RawMatrix(), w.RawMatrix())
-		descend(u, with, product(w, w.T()), x.Config.Sweeps)
+		descend(u.RawMatrix(), with.RawMatrix(), product(w, w.T()), x.Config.Sweeps)
 		left := relativeError(a, u, w)
 		if last-left < x.Config.Tolerance {
 			break

@@ -61,13 +61,17 @@ func HALS(ctx context.Context, a, u0, w0 *mat.Dense, cfg HALSConfig) (*Factors, 
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("vectors: HALS: %w", err)
 		}
-		with := mat.NewDense(n, r, nil)
-		gemm.AddMulTrans(with.RawMatrix(), a.RawMatrix(), f.W.RawMatrix())
-		descend(f.U, with, columnGram(columns), cfg.Sweeps)
-		with = mat.NewDense(d, r, nil)
-		gemm.AddTransMul(with.RawMatrix(), a.RawMatrix(), f.U.RawMatrix())
-		gram := columnGram(f.U)
-		descend(columns, with, gram, cfg.Sweeps)
+		gram, with := columnGram(columns), mat.NewDense(d, r, nil)
+		for lo := 0; lo < n; lo += halsRows { // rows of U depend on W alone, so that one pass over a serves both products
+			hi := min(lo+halsRows, n)
+			rows, u := view(a, lo, hi), view(f.U, lo, hi)
+			along := mat.NewDense(hi-lo, r, nil)
+			gemm.AddMulTrans(along.RawMatrix(), rows, f.W.RawMatrix())
+			descend(u, along.RawMatrix(), gram, cfg.Sweeps)
+			gemm.AddTransMul(with.RawMatrix(), rows, u)
+		}
+		gram = columnGram(f.U)
+		descend(columns.RawMatrix(), with.RawMatrix(), gram, cfg.Sweeps)
 		f.W.Copy(columns.T())
 		left := square - 2*dot(with, columns) + dot(gram, columnGram(columns))
 		f.Errors = append(f.Errors, math.Sqrt(max(left, 0)))
@@ -88,41 +92,13 @@ func columnGram(x *mat.Dense) *mat.Dense {
 	return mat.DenseCopyOf(sum)
 }
 
-// descend minimises |b - x w|² over one column of x [n, r] >= 0 at a time, given with = b w' [n, r] and gram = w w' [r, r].
-// Rows do not depend on each other. A concept without any weight (gram 0 on its diagonal) stays as it is.
-func descend(x, with, gram *mat.Dense, sweeps int) {
-	n, r := x.Dims()
-	parallelRows(n, func(lo, hi int) {
-		slope := make([]float64, r)
-		for i := lo; i < hi; i++ {
-			row := x.RawRowView(i)
-			copy(slope, with.RawRowView(i)) // with - row gram, kept up to date
-			for k, v := range row {
-				if v != 0 {
-					blas64.Axpy(-v, vec(gram.RawRowView(k)), vec(slope))
-				}
-			}
-			for range sweeps {
-				for k := range row {
-					g := gram.RawRowView(k)
-					if g[k] == 0 {
-						continue
-					}
-					step := max(-row[k], slope[k]/g[k])
-					if step == 0 {
-						continue
-					}
-					row[k] += step
-					for j, v := range g {
-						slope[j] -= step * v
-					}
-				}
-			}
-		}
-	})
-}
+// halsRows of a stay in the cache between their two products.
+const halsRows = 1024
 
-func vec(v []float64) blas64.Vector { return blas64.Vector{N: len(v), Inc: 1, Data: v} }
+// view is rows lo..hi of x.
+func view(x *mat.Dense, lo, hi int) blas64.General {
+	return x.Slice(lo, hi, 0, x.RawMatrix().Cols).(*mat.Dense).RawMatrix()
+}
 
 // dot is the sum of the products of the entries.
 func dot(a, b *mat.Dense) float64 {

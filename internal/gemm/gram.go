@@ -50,48 +50,66 @@ func gramRows(c, pack []float64, blocks, rows, first, step int) {
 		pj := pack[j*size : (j+1)*size]
 		for i := 0; i <= j; i++ {
 			pi := pack[i*size : (i+1)*size]
-			for t := 0; t < BlockCols; t += tileRows {
-				kernel(c[(i*BlockCols+t)*width+j*BlockCols:], width, pi[t:], 1, BlockCols, pj, BlockCols, rows)
+			for t := 0; t < BlockCols; t += tallRows {
+				kernelTall(c[(i*BlockCols+t)*width+j*BlockCols:], width, pi[t:], 1, BlockCols, pj, BlockCols, rows)
 			}
 		}
 	}
 }
 
+// gramPanels are packed at a time, so that the workers wait for each other once for all of them.
+const gramPanels = 8
+
 // AddGram adds y'y to the upper triangle of sum, where row k of y holds row k of every part [n, d_i], one after the other, less
 // shift [sum d_i]; shift may be nil.
 func AddGram(sum blas64.Symmetric, shift []float64, parts ...blas64.General) {
-	d := sum.N
-	s := NewGram()
-	pack, width := s.Panel(d), Blocks(d)*BlockCols
+	d, rows := sum.N, parts[0].Rows
+	blocks := Blocks(d)
+	width, size := blocks*BlockCols, blocks*PanelRows*BlockCols
+	pack := make([]float64, min(gramPanels, (rows+PanelRows-1)/PanelRows)*size)
 	c := make([]float64, width*width)
-	for lo := 0; lo < parts[0].Rows; lo += PanelRows {
-		n := min(PanelRows, parts[0].Rows-lo)
-		share(s.Workers, func(first, step int) {
-			at := 0
-			for _, p := range parts {
-				for b := at / BlockCols; b < Blocks(at+p.Cols); b++ {
-					if b%step == first {
-						packBlock(pack[b*PanelRows*BlockCols:], p, lo, n, b*BlockCols-at)
-					}
-				}
-				at += p.Cols
-			}
-			for b := first; shift != nil && b < Blocks(d); b += step {
-				m := shift[b*BlockCols : min((b+1)*BlockCols, d)]
-				for k := range n {
-					out := pack[(b*PanelRows+k)*BlockCols:][:len(m)]
-					for i, v := range m {
-						out[i] -= v
-					}
+	workers := runtime.GOMAXPROCS(0)
+	for lo := 0; lo < rows; lo += gramPanels * PanelRows {
+		each := func(do func(panel []float64, from, n int)) {
+			for p := range gramPanels {
+				if from := lo + p*PanelRows; from < rows {
+					do(pack[p*size:(p+1)*size], from, min(PanelRows, rows-from))
 				}
 			}
+		}
+		share(workers, func(first, step int) {
+			each(func(panel []float64, from, n int) { packPanel(panel, shift, parts, from, n, first, step) })
 		})
-		s.Add(c, pack, d, n)
+		share(workers, func(first, step int) {
+			each(func(panel []float64, _, n int) { gramRows(c, panel, blocks, n, first, step) })
+		})
 	}
 	for i := range d {
 		out := sum.Data[i*sum.Stride : i*sum.Stride+d]
 		for j := i; j < d; j++ {
 			out[j] += c[i*width+j]
+		}
+	}
+}
+
+// packPanel packs rows from..from+n of the blocks first, first+step, ... of all parts.
+func packPanel(pack, shift []float64, parts []blas64.General, from, n, first, step int) {
+	at := 0
+	for _, p := range parts {
+		for b := at / BlockCols; b < Blocks(at+p.Cols); b++ {
+			if b%step == first {
+				packBlock(pack[b*PanelRows*BlockCols:], p, from, n, b*BlockCols-at)
+			}
+		}
+		at += p.Cols
+	}
+	for b := first; shift != nil && b < Blocks(at); b += step {
+		m := shift[b*BlockCols : min((b+1)*BlockCols, at)]
+		for k := range n {
+			out := pack[(b*PanelRows+k)*BlockCols:][:len(m)]
+			for i, v := range m {
+				out[i] -= v
+			}
 		}
 	}
 }

@@ -22,9 +22,7 @@ func AddMulTrans(c, a, b blas64.General) {
 			const group = 16 * tileRows // rows whose terms stay in the cache while all blocks pass
 			for r := first * group; r < a.Rows; r += step * group {
 				for b := range blocks {
-					for t := r; t < min(r+group, a.Rows); t += tileRows {
-						addTile(c, t, b*BlockCols, a.Data[k:], a.Stride, 1, pack[b*PanelRows*BlockCols:], BlockCols, n)
-					}
+					addTiles(c, r, min(r+group, a.Rows), b*BlockCols, a.Data[k:], a.Stride, 1, pack[b*PanelRows*BlockCols:], BlockCols, n)
 				}
 			}
 		})
@@ -48,9 +46,7 @@ func AddTransMul(c, a, b blas64.General) {
 					}
 					terms, next = edge[:], BlockCols
 				}
-				for t := 0; t < m; t += tileRows {
-					addTile(flipped, t, j*BlockCols, b.Data[k*b.Stride:], 1, b.Stride, terms, next, n)
-				}
+				addTiles(flipped, 0, m, j*BlockCols, b.Data[k*b.Stride:], 1, b.Stride, terms, next, n)
 			}
 		}
 	})
@@ -59,6 +55,19 @@ func AddTransMul(c, a, b blas64.General) {
 		for j := range out {
 			out[j] += flipped.Data[j*d+i]
 		}
+	}
+}
+
+// addTiles adds n terms to the tiles of c at rows from..to and column j.
+func addTiles(c blas64.General, from, to, j int, a []float64, row, step int, b []float64, next, n int) {
+	for t := from; t < to; {
+		if t+tallRows <= to && j+BlockCols <= c.Cols {
+			kernelTall(c.Data[t*c.Stride+j:], c.Stride, a[t*row:], row, step, b, next, n)
+			t += tallRows
+			continue
+		}
+		addTile(c, t, j, a, row, step, b, next, n)
+		t += tileRows
 	}
 }
 
