@@ -97,8 +97,17 @@ func DefaultData() Data {
 
 // DeriveDefaults keeps every label of generated sentences, which a capture would leave out where it has many classes.
 func (c *Data) DeriveDefaults() {
-	if c.Capture.Corpus.Kind == text.KindConcepts && len(c.Capture.Labels) == 0 {
-		c.Capture.Labels = []string{"concept", "positive", "category", "word", "entry", "template", "pair", "span_start", "span_end"}
+	if len(c.Capture.Labels) > 0 {
+		return
+	}
+	concepts := []string{"concept", "positive", "category", "word", "entry", "template", "pair", "span_start", "span_end"}
+	switch c.Capture.Corpus.Kind {
+	case text.KindConcepts:
+		c.Capture.Labels = concepts
+	case text.KindHierarchy:
+		c.Capture.Labels = append(concepts, "super", "relation")
+	case text.KindEntities:
+		c.Capture.Labels = []string{"entity", "relation", "value", "template", "span_start", "span_end"}
 	}
 }
 

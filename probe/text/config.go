@@ -20,16 +20,19 @@ const (
 	KindHub      = "hub"      // a Hugging Face data set: hf:datasets/org/name@revision
 	KindConcepts = "concepts" // labelled sentences of a concept suite
 	KindNeutral  = "neutral"  // generated sentences without concept words
+	// KindHierarchy are sentences of concepts with neighbours in their super-category, KindEntities facts about fictional people.
+	KindHierarchy = "hierarchy"
+	KindEntities  = "entities"
 )
 
 // Kinds lists the kinds of corpora.
 func Kinds() []string {
-	return []string{KindGoRoot, KindText, KindFolder, KindJSONL, KindCSV, KindParquet, KindHub, KindConcepts, KindNeutral}
+	return []string{KindGoRoot, KindText, KindFolder, KindJSONL, KindCSV, KindParquet, KindHub, KindConcepts, KindNeutral, KindHierarchy, KindEntities}
 }
 
 // CorpusConfig says which text to read and how much of it. DefaultCorpusConfig gives a valid start.
 type CorpusConfig struct {
-	Kind string `json:"kind" yaml:"kind" mapstructure:"kind" enum:"goroot,text,folder,jsonl,csv,parquet,hub,concepts,neutral" doc:"kind of corpus"`
+	Kind string `json:"kind" yaml:"kind" mapstructure:"kind" enum:"goroot,text,folder,jsonl,csv,parquet,hub,concepts,neutral,hierarchy,entities" doc:"kind of corpus"`
 	Path string `json:"path" yaml:"path" mapstructure:"path" doc:"file, folder or hf:datasets/org/name@rev; for goroot: GOROOT if not the one of the go command; for concepts: folder of an own suite"`
 
 	Unit         string   `json:"unit" yaml:"unit" mapstructure:"unit" enum:"paragraph,file" doc:"plain text: a document is a paragraph (ended by a blank line) or a file"`
@@ -52,11 +55,12 @@ type CorpusConfig struct {
 	SplitBy  string  `json:"split_by" yaml:"split_by" mapstructure:"split_by" enum:"text,group" doc:"what decides the split: each document's text, or its group"`
 	Seed     int64   `json:"seed" yaml:"seed" mapstructure:"seed" doc:"seed of sampling, of the split and of generated text"`
 
-	Concepts      []string `json:"concepts" yaml:"concepts" mapstructure:"concepts" doc:"concepts: names to generate; empty: all"`
-	TrainPairs    int      `json:"train_pairs" yaml:"train_pairs" mapstructure:"train_pairs" doc:"concepts: training pairs (a positive and its negative) for each concept"`
-	HeldOutPairs  int      `json:"held_out_pairs" yaml:"held_out_pairs" mapstructure:"held_out_pairs" doc:"concepts: held-out pairs for each concept"`
-	HeldOutShare  float64  `json:"held_out_share" yaml:"held_out_share" mapstructure:"held_out_share" doc:"concepts: share of words and of templates that are held out"`
+	Concepts      []string `json:"concepts" yaml:"concepts" mapstructure:"concepts" doc:"concepts, hierarchy: names to generate; empty: all"`
+	TrainPairs    int      `json:"train_pairs" yaml:"train_pairs" mapstructure:"train_pairs" doc:"concepts, hierarchy: training pairs (a positive and its negative) for each concept"`
+	HeldOutPairs  int      `json:"held_out_pairs" yaml:"held_out_pairs" mapstructure:"held_out_pairs" doc:"concepts, hierarchy: held-out pairs for each concept"`
+	HeldOutShare  float64  `json:"held_out_share" yaml:"held_out_share" mapstructure:"held_out_share" doc:"concepts, hierarchy: share of words and of templates that are held out; entities: of statements, or of entities with split_by group"`
 	NeutralNumber int      `json:"neutral_number" yaml:"neutral_number" mapstructure:"neutral_number" doc:"neutral: number of sentences"`
+	EntityNumber  int      `json:"entity_number" yaml:"entity_number" mapstructure:"entity_number" doc:"entities: number of fictional people"`
 }
 
 // DefaultCorpusConfig returns the settings of a whole corpus of this kind; Path is left to the caller.
@@ -65,7 +69,7 @@ func DefaultCorpusConfig(kind string) CorpusConfig {
 	return CorpusConfig{
 		Kind: kind, Unit: "paragraph", Extensions: []string{".txt", ".md"}, TextField: "text", Delimiter: ",",
 		InvalidUTF8: "error", MaxLineBytes: 16 << 20, MinChars: 1, Sample: 1, SplitBy: "text",
-		TrainPairs: g.Train, HeldOutPairs: g.HeldOut, HeldOutShare: g.HeldOutShare, NeutralNumber: 1000,
+		TrainPairs: g.Train, HeldOutPairs: g.HeldOut, HeldOutShare: g.HeldOutShare, NeutralNumber: 1000, EntityNumber: DefaultEntityConfig().Number,
 	}
 }
 
@@ -79,7 +83,7 @@ func (c CorpusConfig) Validate() error {
 	}
 	needsPath := slices.Contains([]string{KindText, KindFolder, KindJSONL, KindCSV, KindParquet, KindHub}, c.Kind)
 	hasFields := slices.Contains([]string{KindFolder, KindJSONL, KindCSV, KindParquet, KindHub}, c.Kind)
-	own := c.Kind == KindConcepts // the suite makes its own split
+	own := c.Kind == KindConcepts || c.Kind == KindHierarchy // they make their own split
 	for _, rule := range []struct {
 		bad            bool
 		key, got, cure string
@@ -100,17 +104,29 @@ func (c CorpusConfig) Validate() error {
 		{!(c.HeldOut >= 0 && c.HeldOut < 1), "held_out", fmt.Sprint(c.HeldOut), "use a share from 0 to below 1"},
 		{c.SplitBy != "text" && c.SplitBy != "group", "split_by", quote(c.SplitBy), `use "text" or "group"`},
 		{c.HeldOut > 0 && c.SplitField != "", "held_out", fmt.Sprint(c.HeldOut), "it would replace the splits of split_field; set one of the two"},
-		{c.HeldOut > 0 && own, "held_out", fmt.Sprint(c.HeldOut), "a concept suite splits by word and template; set held_out_share instead"},
+		{c.HeldOut > 0 && (own || c.Kind == KindEntities), "held_out", fmt.Sprint(c.HeldOut), "generated concepts and facts split by word, template or entity; set held_out_share instead"},
 		{c.Kind == KindNeutral && c.NeutralNumber < 1, "neutral_number", fmt.Sprint(c.NeutralNumber), "use at least 1"},
 	} {
 		if rule.bad {
 			return fmt.Errorf("text: corpus: %s is %s; %s", rule.key, rule.got, rule.cure)
 		}
 	}
-	if own {
+	switch {
+	case own:
 		return c.generate().Validate()
+	case c.Kind == KindEntities:
+		return c.entities().Validate()
 	}
 	return nil
+}
+
+// entities is the part of the configuration that invents entities.
+func (c CorpusConfig) entities() EntityConfig {
+	e := EntityConfig{Number: c.EntityNumber, Seed: c.Seed, HeldOutShare: c.HeldOutShare, SplitBy: "template"}
+	if c.SplitBy == "group" {
+		e.SplitBy = "entity"
+	}
+	return e
 }
 
 // generate is the part of the configuration that a concept suite takes.

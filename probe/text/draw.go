@@ -1,7 +1,6 @@
 package text
 
 import (
-	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,17 +16,8 @@ func (s *Suite) split(seed int64, share float64) splitting {
 	out := splitting{words: map[string]string{}, templates: map[string]string{}}
 	assign := func(to map[string]string, names []string) {
 		names = slices.DeleteFunc(names, func(n string) bool { return to[n] != "" })
-		slices.SortFunc(names, func(a, b string) int {
-			return cmp.Or(cmp.Compare(seededHash(seed, "hold out", a), seededHash(seed, "hold out", b)), cmp.Compare(a, b))
-		})
-		names = slices.Compact(names)
-		n := min(max(int(share*float64(len(names))+0.5), 1), len(names)-1)
-		for i, name := range names {
-			to[name] = Train
-			if i < n {
-				to[name] = HeldOut
-			}
-		}
+		slices.Sort(names)
+		maps.Copy(to, holdOut(seed, share, slices.Compact(names)))
 	}
 	for _, c := range s.categories {
 		for _, form := range []word{{mark: "."}, {mark: "?"}, {mark: ".", count: true}, {mark: "?", count: true}} {

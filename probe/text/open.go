@@ -31,6 +31,10 @@ func openSource(cfg CorpusConfig) (source, error) {
 		return openSuiteSource(cfg)
 	case KindNeutral:
 		return neutralSource{n: cfg.NeutralNumber, seed: cfg.Seed}, nil
+	case KindHierarchy:
+		return openHierarchySource(cfg)
+	case KindEntities:
+		return entitySource{cfg.entities()}, nil
 	}
 	return openFile(cfg)
 }
