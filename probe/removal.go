@@ -43,6 +43,7 @@ type RemovalProbe struct {
 // RemovalStage are activations before the removal, after it, or with a random subspace removed in its place.
 type RemovalStage struct {
 	Name   string         `json:"stage"`  // before, removed, random
+	Rows   int            `json:"rows"`   // fitted
 	Change vectors.Change `json:"change"` // of the held-out rows
 	// LargestWeight and LossGain are of the exact linear classifier of the concept on the fitted rows: its largest weight in
 	// magnitude, and how far its loss lies below that of the best constant, nats a row. A complete linear erasure leaves 0
@@ -129,7 +130,7 @@ func (j *RemovalJudge) Stage(ctx context.Context, name string, r Remover) (Remov
 }
 
 func (j *RemovalJudge) stage(ctx context.Context, name string, r Remover) (RemovalStage, error) {
-	s := RemovalStage{Name: name}
+	s := RemovalStage{Name: name, Rows: len(j.Split.Train)}
 	if err := j.check(); err != nil {
 		return s, err
 	}

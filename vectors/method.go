@@ -45,7 +45,7 @@ type MethodConfig struct {
 	Lambda    float64 `json:"lambda" doc:"ridge: penalty"`
 	Rounds    int     `json:"rounds" doc:"inlp: classifiers that are projected away, one after the other"`
 	Rank      int     `json:"rank" doc:"rlace, sal, pca: directions"`
-	Shrinkage bool    `json:"shrinkage" doc:"shrink covariances towards a multiple of the identity: lda, mass-mean-cov and leace-quadratic need it where a class has fewer rows than dimensions, leace stays exact but moves rows more"`
+	Shrinkage bool    `json:"shrinkage" doc:"lda, mass-mean-cov, leace-quadratic: shrink covariances towards a multiple of the identity, needed where rows are fewer than dimensions"`
 }
 
 // DefaultMethodConfig is one direction, and eight rounds of INLP.
@@ -246,9 +246,7 @@ func fitMoments(method string, x *mat.Dense, l Labels, cfg MethodConfig) (*Fitte
 	}
 	switch method {
 	case MethodLEACE:
-		c := DefaultLEACE()
-		c.Shrinkage = cfg.Shrinkage
-		fit, err := LEACE(m, c)
+		fit, err := LEACE(m, DefaultLEACE())
 		if err != nil {
 			return nil, err
 		}

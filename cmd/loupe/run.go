@@ -95,8 +95,8 @@ func experiments(a *app) []experiment {
 	for _, s := range papers.All() {
 		all = append(all, experiment{
 			kind: s.Kind,
-			dry: func(_ context.Context, _ compute.Backend, _ any, in experimentInput) (outcome, error) {
-				return s.Dry(options(in)), nil
+			dry: func(_ context.Context, _ compute.Backend, conf any, in experimentInput) (outcome, error) {
+				return s.Dry(conf, options(in)), nil
 			},
 			run: func(ctx context.Context, b compute.Backend, conf any, dir *rundir.Dir, in experimentInput) (judged, error) {
 				return s.Carry(ctx, b, conf, dir, options(in))

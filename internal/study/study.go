@@ -29,6 +29,8 @@ type Study struct {
 	Kind  config.Kind // kind of the configuration, which is the folder's name; New returns a pointer to a struct that embeds Base
 	Title string      // of the report
 	Run   func(ctx context.Context, s *Session, conf any) error
+	// Steps, where it is set, says what a run of a configuration does, for a dry run.
+	Steps func(conf any) []string
 }
 
 // Conf is implemented by pointers to structs that embed Base.
@@ -65,19 +67,27 @@ func (st Study) Carry(ctx context.Context, b compute.Backend, conf any, dir *run
 type Plan struct {
 	Study    string        `json:"study"`
 	Does     string        `json:"does"`
+	Steps    []string      `json:"steps,omitempty"`
 	Expected []expect.Line `json:"expected"`
 	Other    string        `json:"other,omitempty"` // why the expectations are not for these settings
 }
 
 // Dry says what a run would do; the configuration has been checked when it was loaded. It writes nothing.
-func (st Study) Dry(opt lab.Options) *Plan {
-	return &Plan{Study: st.Title, Does: st.Kind.Doc, Expected: opt.Expect, Other: opt.Other}
+func (st Study) Dry(conf any, opt lab.Options) *Plan {
+	p := &Plan{Study: st.Title, Does: st.Kind.Doc, Expected: opt.Expect, Other: opt.Other}
+	if st.Steps != nil {
+		p.Steps = st.Steps(conf)
+	}
+	return p
 }
 
 // Print writes the plan as aligned text.
 func (p *Plan) Print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "STUDY\t%s\nDOES\t%s\n", p.Study, p.Does)
+	for _, s := range p.Steps {
+		fmt.Fprintf(w, "STEP\t%s\n", s)
+	}
 	if p.Other != "" {
 		fmt.Fprintf(w, "\nEXPECTED\tnot judged: %s\n", p.Other)
 	} else if len(p.Expected) > 0 {

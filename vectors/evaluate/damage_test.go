@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/internal/graphtest"
+	"loupe/internal/hub"
 	"loupe/probe/model"
 	"loupe/probe/text"
 	"loupe/probe/token"
@@ -86,8 +87,12 @@ func TestConfigRefuses(t *testing.T) {
 // subject opens a real model.
 func subject(t *testing.T, name string) Subject {
 	t.Helper()
-	dir := graphtest.Model(t, name)
+	graphtest.Model(t, name)
 	b := graphtest.Backend(t)
+	dir, err := hub.Resolve(t.Context(), name, hub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	m, err := model.Load(t.Context(), b, dir, model.Options{})
 	if err != nil {
 		t.Fatal(err)
