@@ -8,7 +8,6 @@ import (
 
 	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
-	"loupe/experiments/papers"
 	"loupe/internal/config"
 	"loupe/probe/capture"
 	"loupe/probe/sweep"
@@ -24,7 +23,7 @@ func configKinds() []config.Kind {
 		demo.Kind(),
 		autoencoders.Kind(),
 	}
-	for _, s := range papers.All() {
+	for _, s := range studies() {
 		kinds = append(kinds, s.Kind)
 	}
 	return kinds

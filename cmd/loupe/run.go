@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"loupe/internal/lab"
 	rundir "loupe/internal/run"
 	"loupe/internal/study"
+	"loupe/vectors/removal"
 )
 
 // experimentsDir holds one folder per experiment, below the working folder; those of papers have a folder of their own.
@@ -92,7 +94,7 @@ func experiments(a *app) []experiment {
 		seed: func(conf any) uint64 { return uint64(conf.(*autoencoders.Config).Seed) },
 		name: func(conf any) string { return conf.(*autoencoders.Config).Name },
 	}}
-	for _, s := range papers.All() {
+	for _, s := range studies() {
 		all = append(all, experiment{
 			kind: s.Kind,
 			dry: func(_ context.Context, _ compute.Backend, conf any, in experimentInput) (outcome, error) {
@@ -108,8 +110,13 @@ func experiments(a *app) []experiment {
 	return all
 }
 
+// studies are those of papers and those behind commands.
+func studies() []study.Study { return append(papers.All(), removal.Study()) }
+
 // runFlags are the flags of `loupe run`.
 type runFlags struct {
+	command      string // that the user gave, without the configuration; "loupe run" if empty
+	kind         string // of the configuration, where the command takes only one
 	set          []string
 	dry, resume  bool
 	full         bool
@@ -127,14 +134,19 @@ func newRunCmd(a *app) *cobra.Command {
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExperiment(cmd.Context(), args[0], f) },
 	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.full, "full", false, "take the published budget, NAME/full.yaml")
+	return cmd
+}
+
+// add adds the flags of a command that works in a run folder.
+func (f *runFlags) add(cmd *cobra.Command) {
 	addSetFlag(cmd, &f.set)
 	flags := cmd.Flags()
 	flags.BoolVar(&f.dry, "dry-run", false, "print the steps with their sizes and times, and do nothing")
 	flags.BoolVar(&f.resume, "resume", false, "continue the newest run of this configuration")
-	flags.BoolVar(&f.full, "full", false, "take the published budget, NAME/full.yaml")
 	flags.StringVar(&f.runs, "runs", "runs", "folder that holds the run folders")
 	flags.StringVar(&f.stores, "stores", "stores", "folder that holds the activation stores")
-	return cmd
 }
 
 func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error {
@@ -142,7 +154,7 @@ func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error 
 	if err != nil {
 		return err
 	}
-	c, err := a.loadConfig(configKinds(), config.Input{Path: path, Set: f.set})
+	c, err := a.loadConfig(configKinds(), config.Input{Path: path, Kind: f.kind, Set: f.set})
 	if err != nil {
 		return err
 	}
@@ -157,7 +169,7 @@ func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error 
 	if exp == nil {
 		return usagef("%s is a %s configuration, which is no experiment; `loupe run` takes kind %s", path, c.Kind.Name, strings.Join(kinds, ", "))
 	}
-	in := experimentInput{stores: f.stores, command: "loupe run " + name, yaml: c.YAML()}
+	in := experimentInput{stores: f.stores, command: cmp.Or(f.command, "loupe run") + " " + name, yaml: c.YAML()}
 	if f.full {
 		in.command += " --full"
 	}

@@ -51,6 +51,9 @@ type TargetConfig struct {
 	Values   []string `json:"values" doc:"only these classes of by, or of label where each has a probe; empty: all"`
 }
 
+// SetDefaults sets what a list element leaves out.
+func (c *TargetConfig) SetDefaults() { c.Task = string(probe.Binary) }
+
 // SplitConfig says which documents train and which test.
 type SplitConfig struct {
 	From    string   `json:"from" enum:"store,keys" doc:"the splits of the store, or groups drawn by seed"`
