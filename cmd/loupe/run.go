@@ -23,6 +23,7 @@ import (
 	"loupe/internal/lab"
 	rundir "loupe/internal/run"
 	"loupe/internal/study"
+	"loupe/vectors/fitting"
 	"loupe/vectors/removal"
 )
 
@@ -111,7 +112,7 @@ func experiments(a *app) []experiment {
 }
 
 // studies are those of papers and those behind commands.
-func studies() []study.Study { return append(papers.All(), removal.Study()) }
+func studies() []study.Study { return append(papers.All(), removal.Study(), fitting.Study()) }
 
 // runFlags are the flags of `loupe run`.
 type runFlags struct {
@@ -150,9 +151,12 @@ func (f *runFlags) add(cmd *cobra.Command) {
 }
 
 func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error {
-	path, err := experimentConfig(name, f.full)
-	if err != nil {
-		return err
+	path := ""
+	if name != "" { // else the defaults of the kind, with --set
+		var err error
+		if path, err = experimentConfig(name, f.full); err != nil {
+			return err
+		}
 	}
 	c, err := a.loadConfig(configKinds(), config.Input{Path: path, Kind: f.kind, Set: f.set})
 	if err != nil {
@@ -169,15 +173,17 @@ func (a *app) runExperiment(ctx context.Context, name string, f runFlags) error 
 	if exp == nil {
 		return usagef("%s is a %s configuration, which is no experiment; `loupe run` takes kind %s", path, c.Kind.Name, strings.Join(kinds, ", "))
 	}
-	in := experimentInput{stores: f.stores, command: cmp.Or(f.command, "loupe run") + " " + name, yaml: c.YAML()}
+	in := experimentInput{stores: f.stores, command: strings.TrimSpace(cmp.Or(f.command, "loupe run") + " " + name), yaml: c.YAML()}
 	if f.full {
 		in.command += " --full"
 	}
 	for _, s := range f.set {
 		in.command += " --set " + s
 	}
-	if in.expect, in.other, err = a.expectations(path, c); err != nil {
-		return err
+	if path != "" {
+		if in.expect, in.other, err = a.expectations(path, c); err != nil {
+			return err
+		}
 	}
 	b, err := a.open()
 	if err != nil {

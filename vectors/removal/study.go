@@ -24,7 +24,7 @@ import (
 func Study() study.Study {
 	return study.Study{
 		Kind: ConfigKind(), Title: "A concept removed: what is left, and what it cost",
-		Run:   func(ctx context.Context, s *study.Session, conf any) error { return run(ctx, s, conf.(*Config)) },
+		Run:   func(ctx context.Context, s *study.Session, conf any) error { return ablate(ctx, s, conf.(*Config)) },
 		Steps: func(conf any) []string { return steps(conf.(*Config)) },
 	}
 }
@@ -64,7 +64,7 @@ func steps(c *Config) []string {
 	return out
 }
 
-func run(ctx context.Context, s *study.Session, c *Config) error {
+func ablate(ctx context.Context, s *study.Session, c *Config) error {
 	if err := os.MkdirAll(s.Dir().File("weights"), 0o755); err != nil {
 		return fmt.Errorf("removal: %w", err)
 	}
