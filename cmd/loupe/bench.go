@@ -15,7 +15,7 @@ import (
 )
 
 func benchKinds() []bench.Kind {
-	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors(), bench.Generate()}
+	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors(), bench.Generate(), bench.Erase()}
 }
 
 func newBenchCmd(a *app) *cobra.Command {

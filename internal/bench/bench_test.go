@@ -47,6 +47,7 @@ func TestLinesMatchThePeers(t *testing.T) {
 		{Vectors(), []string{
 			"task=probe,n=20000,d=768", "task=leace_fit,n=100000,d=768", "task=leace_apply,n=100000,d=768", "task=nmf,n=20000,d=768,k=20,solver=cd,iters=100",
 		}},
+		{Erase(), []string{"erase=1,preserve=0", "erase=10,preserve=0", "erase=100,preserve=0", "erase=100,preserve=1000"}},
 		{Generate(), []string{
 			"model=SmolLM2-135M,batch=1,prompt=32,new=64,attn=sdpa,cache=dynamic,steer=False", "model=SmolLM2-135M,batch=8,prompt=32,new=64,attn=sdpa,cache=static,steer=True",
 		}},
@@ -217,5 +218,21 @@ func TestSweepCase(t *testing.T) {
 	got := Case{Fields: fields}
 	if got.Get("compiles") != "1" || got.Get("interventions") != "3" || !(fields[0].Value.(float64) > 0) {
 		t.Errorf("%v", fields)
+	}
+}
+
+// TestEraseCase runs the smallest case: seconds, and matrices that are the published closed form's to float32.
+func TestEraseCase(t *testing.T) {
+	o := Options{Threads: 2, Steps: 1, Seconds: 0.01}
+	fields, err := runErase(t.Context(), o, Case{"loupe-kv", []Field{{"erase", 1}, {"preserve", 0}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := fields[len(fields)-1]
+	if s, ok := fields[0].Value.(float64); !ok || s <= 0 || last.Key != "max_rel_err_vs_float64" || !(last.Value.(float64) < 1e-6) {
+		t.Errorf("%v", fields)
+	}
+	if _, err := runErase(t.Context(), o, Case{"loupe-kv", nil}); err == nil {
+		t.Error("a case without sizes ran")
 	}
 }
