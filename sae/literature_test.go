@@ -229,6 +229,33 @@ func TestLiteratureThresholdPrecision(t *testing.T) {
 	}
 }
 
+// TestLiteratureDecoderIsNotTransposed reads a square sparsify folder, whose shapes cannot tell W_dec from its transpose: row i
+// is what latent i writes, and b_dec is subtracted from the input although the decoder is normalised (SAELens's
+// sparsify_disk_loader does neither).
+func TestLiteratureDecoderIsNotTransposed(t *testing.T) {
+	dir := t.TempDir()
+	err := safetensors.Write(filepath.Join(dir, sparsifyWeights), []safetensors.Tensor{
+		safetensors.F32("encoder.weight", []int{2, 2}, []float32{1, 0, 0, 1}), safetensors.F32("encoder.bias", []int{2}, []float32{0, 0}),
+		safetensors.F32("W_dec", []int{2, 2}, []float32{0.6, 0.8, 0, 1}), safetensors.F32("b_dec", []int{2}, []float32{1, 0}),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := `{"activation": "topk", "expansion_factor": 1, "normalize_decoder": true, "num_latents": 2, "k": 1, "multi_topk": false, "skip_connection": false, "transcode": false, "d_in": 2}`
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, format, err := Read(dir)
+	if err != nil || format != FormatSparsify {
+		t.Fatal(format, err)
+	}
+	_, y, err := s.Reconstruct([]float32{3, 1}) // less b_dec (2, 1): latent 0 with 2
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearly(t, "reconstruction", y, []float32{2.2, 1.6}, 1e-6, 0)
+}
+
 // TestLiteratureVarianceIsCentred moves data and reconstruction by a constant: explained variance and squared error
 // stay, and the error of a row does not depend on the batch it came in.
 func TestLiteratureVarianceIsCentred(t *testing.T) {
