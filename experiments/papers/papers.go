@@ -3,10 +3,10 @@ package papers
 
 import (
 	"loupe/experiments/papers/cgbc"
+	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/leace"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
-	"loupe/experiments/planted"
 	"loupe/internal/study"
 )
 
@@ -14,9 +14,10 @@ import (
 func All() []study.Study {
 	return []study.Study{
 		cgbc.Study(),
+		conceptvectors.Study(),
 		leace.Study(),
-		tcav.Study(),
-		sparsecbm.Study(),
 		planted.Study(),
+		sparsecbm.Study(),
+		tcav.Study(),
 	}
 }
