@@ -4,6 +4,7 @@ package papers
 import (
 	"loupe/experiments/papers/cgbc"
 	"loupe/experiments/papers/conceptvectors"
+	"loupe/experiments/papers/entanglement"
 	"loupe/experiments/papers/leace"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
@@ -15,6 +16,7 @@ func All() []study.Study {
 	return []study.Study{
 		cgbc.Study(),
 		conceptvectors.Study(),
+		entanglement.Study(),
 		leace.Study(),
 		planted.Study(),
 		sparsecbm.Study(),

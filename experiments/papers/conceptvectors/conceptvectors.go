@@ -219,42 +219,12 @@ func reportFound(s *study.Session, c *Config, t *token.Tokenizer, concepts []*co
 	return nil
 }
 
-// lists are clozes that continue a list of a concept's words: "animals: dog, cat, horse," -> " cow".
-func lists(t *token.Tokenizer, name string, n int, seed int64) ([]vectors.Cloze, error) {
-	suite, err := text.NewSuite()
-	if err != nil {
-		return nil, err
-	}
-	words, err := suite.Words(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(words) < 4 {
-		return nil, fmt.Errorf("concept %s has %d words; a list takes four", name, len(words))
-	}
-	rng := rand.New(rand.NewPCG(uint64(seed), 0x6c69737473)) // "lists"
-	var out []vectors.Cloze
-	for range n {
-		p := rng.Perm(len(words))
-		prompt, err := t.Encode(fmt.Sprintf("%s: %s, %s, %s,", name, words[p[0]], words[p[1]], words[p[2]]), token.EncodeOptions{AddSpecial: true})
-		if err != nil {
-			return nil, err
-		}
-		answer, err := t.Encode(" "+words[p[3]], token.EncodeOptions{})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, vectors.Cloze{Prompt: prompt.IDs, Answer: answer.IDs})
-	}
-	return out, nil
-}
-
 // validate puts noise on the purest vectors of each concept.
 func validate(ctx context.Context, s *study.Session, c *Config, l *lab.Lab, concepts []*concept) error {
 	var unrelated []vectors.Cloze
 	for i, name := range c.Unrelated {
 		share := c.Clozes/len(c.Unrelated) + min(1, max(0, c.Clozes%len(c.Unrelated)-i))
-		more, err := lists(l.Tokenizer, name, share, c.Seed)
+		more, err := lab.ListClozes(l.Tokenizer, name, share, c.Seed)
 		if err != nil {
 			return err
 		}
@@ -266,7 +236,7 @@ func validate(ctx context.Context, s *study.Session, c *Config, l *lab.Lab, conc
 	}
 	restored := 1.0
 	for i, of := range concepts {
-		clozes, err := lists(l.Tokenizer, of.name, c.Clozes, c.Seed)
+		clozes, err := lab.ListClozes(l.Tokenizer, of.name, c.Clozes, c.Seed)
 		if err != nil {
 			return err
 		}

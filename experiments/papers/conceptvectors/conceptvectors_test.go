@@ -31,7 +31,7 @@ func TestLexicon(t *testing.T) {
 	if !seen[" dog"] || !seen[" dogs"] || !seen["Dog"] || len(seen) > 8 {
 		t.Errorf("lexicon %v", seen)
 	}
-	clozes, err := lists(l.Tokenizer, "animals", 3, 1)
+	clozes, err := lab.ListClozes(l.Tokenizer, "animals", 3, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
