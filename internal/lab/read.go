@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -27,6 +28,9 @@ const (
 type ReadOptions struct {
 	Batch int                                         // texts that run together; 0: 32
 	Edit  func(batch, seq int) (*vectors.Edit, error) // what is done to the model meanwhile; nil: nothing
+	// Skip leaves so many of the first tokens out of what Read gives: in many decoders they take the attention sink, with
+	// norms of a hundred times the others', so that a mean over all tokens tells little but how many there are.
+	Skip int
 }
 
 // TextRows is a text with what the model has at its tokens.
@@ -46,7 +50,11 @@ func (l *Lab) Read(ctx context.Context, texts []string, sites []model.Site, redu
 			if out[s] == nil {
 				out[s] = mat.NewDense(len(texts), d, nil)
 			}
-			if err := reduceRows(out[s].RawRowView(i), rows, t.Special, reduce); err != nil {
+			left := slices.Clone(t.Special)
+			for at := range min(opt.Skip, len(left)) {
+				left[at] = true
+			}
+			if err := reduceRows(out[s].RawRowView(i), rows, left, reduce); err != nil {
 				return fmt.Errorf("lab: text %d: %w", i, err)
 			}
 		}
@@ -183,7 +191,7 @@ func reduceRows(dst []float64, rows *mat.Dense, special []bool, reduce Reduction
 		}
 	}
 	if len(plain) == 0 {
-		return errors.New("it has no tokens but special ones")
+		return errors.New("it has no tokens but special ones and those that are skipped")
 	}
 	switch reduce {
 	case LastToken:

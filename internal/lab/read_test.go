@@ -76,6 +76,19 @@ func TestRead(t *testing.T) {
 	if mat.EqualApprox(edited[1], all[1], 1e-4) {
 		t.Error("the ablation does not reach the sentence embedding")
 	}
+	skipped := read(texts[:1], ReadOptions{Batch: 1, Skip: 3}) // [CLS] and two words
+	if err := l.EachText(t.Context(), texts[:1], sites, ReadOptions{Batch: 1}, func(_ int, r TextRows) error {
+		want, n := 0.0, float64(r.Len()-4) // and [SEP]
+		for i := 3; i < r.Len()-1; i++ {
+			want += r.Rows[0].At(i, 0) / n
+		}
+		if math.Abs(skipped[0].At(0, 0)-want) > 1e-9 {
+			t.Errorf("without the first tokens %v, want %v", skipped[0].At(0, 0), want)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := l.Read(t.Context(), nil, sites, MeanToken, ReadOptions{}); err == nil {
 		t.Error("no text is an error")
 	}

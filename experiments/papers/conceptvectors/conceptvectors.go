@@ -30,7 +30,7 @@ type Config struct {
 	Unrelated []string `json:"unrelated" doc:"concepts whose clozes should not change"`
 	Layers    []int    `json:"layers" doc:"layers whose value vectors are candidates"`
 	K         int      `json:"k" doc:"top tokens of a vector"`
-	Null      int      `json:"null" doc:"random directions that purities are held against"`
+	Random    int      `json:"random" doc:"random directions that purities are held against"`
 	Decoys    int      `json:"decoys" doc:"further random directions among the candidates: what is found of them is false"`
 	Alpha     float64  `json:"alpha" doc:"false discovery rate"`
 	Test      int      `json:"validate" doc:"concepts, those with the most vectors, that are tested by noise"`
@@ -46,7 +46,7 @@ func Study() study.Study {
 		Kind: config.Kind{Name: "conceptvectors", Doc: "MLP value vectors of concepts: purity with null and FDR, noise with exact restore, damage curve (arXiv:2406.11614)", New: func() any {
 			return &Config{
 				Base: study.Base{Name: "conceptvectors", Seed: 1}, Model: "smollm2", Concepts: []string{"animals", "food", "music", "sport"}, Unrelated: []string{"clothing", "weather", "family"},
-				Layers: []int{18, 24}, K: 100, Null: 2999, Decoys: 300, Alpha: 0.05, Test: 2, Clozes: 16, Counts: []int{1, 4, 16}, Noise: 3, Draws: 2,
+				Layers: []int{18, 24}, K: 100, Random: 29999, Decoys: 300, Alpha: 0.05, Test: 2, Clozes: 16, Counts: []int{1, 4, 16}, Noise: 3, Draws: 2,
 			}
 		}},
 		Title: "Concept vectors: MLP value vectors that name a concept, and whether the model needs them",
@@ -62,7 +62,7 @@ func (c *Config) Validate() error {
 	case c.Decoys < 1 || c.Clozes < 2 || c.Test < 1 || c.Test > len(c.Concepts):
 		return fmt.Errorf("decoys is %d, clozes %d, validate %d; use 1, 2 and 1 to the number of concepts", c.Decoys, c.Clozes, c.Test)
 	}
-	return vectors.FindConfig{K: c.K, Random: c.Null, Alpha: c.Alpha}.Validate()
+	return vectors.FindConfig{K: c.K, Random: c.Random, Alpha: c.Alpha}.Validate()
 }
 
 // concept is a concept with the value vectors that name it, purest first.
@@ -143,7 +143,7 @@ func find(ctx context.Context, s *study.Session, c *Config, l *lab.Lab) ([]*conc
 		concepts, purities = append(concepts, &concept{name: name, lexicon: lexicon}), append(purities, purity)
 	}
 	// every test is asked for: the ones beyond the false discovery rate rank what is too few to count
-	all, err := vectors.FindVectors(ctx, e, candidates, purities, vectors.FindConfig{K: c.K, Random: c.Null, Alpha: 1, Seed: uint64(c.Seed)})
+	all, err := vectors.FindVectors(ctx, e, candidates, purities, vectors.FindConfig{K: c.K, Random: c.Random, Alpha: 1, Seed: uint64(c.Seed)})
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func lexiconOf(t *token.Tokenizer, words []string) ([]int, error) {
 func reportFound(s *study.Session, c *Config, t *token.Tokenizer, concepts []*concept, decoys int) error {
 	s.Text("Candidates: the value vectors of layers %v and %d random directions; purity is the share of a vector's %d top tokens that are words of the concept.", c.Layers, c.Decoys, c.K)
 	table := report.Table{
-		Caption: fmt.Sprintf("Vectors at a false discovery rate of %g, against %d random directions, over all tests", c.Alpha, c.Null),
+		Caption: fmt.Sprintf("Vectors at a false discovery rate of %g, against %d random directions, over all tests", c.Alpha, c.Random),
 		Columns: []report.Column{{Name: "concept"}, {Name: "tokens", Doc: "of the lexicon"}, {Name: "vectors"}, {Name: "purest"}, {Name: "purity"}, {Name: "adjusted p"}, {Name: "its top tokens"}},
 	}
 	total, best := 0, 0.0

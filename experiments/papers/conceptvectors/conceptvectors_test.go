@@ -45,7 +45,7 @@ func TestLexicon(t *testing.T) {
 
 // TestStudy: a small run restores the weights, and finds at most a few decoys.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"smollm2"}, "concepts=[animals, food]", "unrelated=[weather]", "layers=[24]", "k=20", "null=19", "decoys=5", "clozes=2", "counts=[1]", "draws=1")
+	r := studytest.Run(t, Study(), []string{"smollm2"}, "concepts=[animals, food]", "unrelated=[weather]", "layers=[24]", "k=20", "random=19", "decoys=5", "clozes=2", "counts=[1]", "draws=1")
 	if v := studytest.Number(t, r, "restored").Value; v != 1 {
 		t.Error("the model has other weights afterwards")
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Concepts     []string `json:"concepts" doc:"concepts of the built-in suite with words that can be listed"`
 	Sentences    int      `json:"sentences" doc:"sentences of each concept that its vector is the mean of"`
 	Neutral      int      `json:"neutral" doc:"neutral sentences"`
+	Skip         int      `json:"skip" doc:"first tokens of a sentence that its activation leaves out: they hold the attention sink"`
 	Layers       []int    `json:"layers" doc:"blocks after which vectors are compared"`
 	Ablate       int      `json:"ablate" doc:"block after which a concept's vector is removed, at every token"`
 	Clozes       int      `json:"clozes" doc:"lists of each concept's words to be continued"`
@@ -39,7 +40,7 @@ func Study() study.Study {
 		Kind: config.Kind{Name: "entanglement", Doc: "similarity of concept vectors over layers, and what removing one does to the others (arXiv:2511.14017)", New: func() any {
 			return &Config{
 				Base: study.Base{Name: "entanglement", Seed: 1}, Model: "smollm2", Concepts: []string{"animals", "plants", "food", "clothing", "music", "sport", "weather", "family"},
-				Sentences: 40, Neutral: 40, Layers: []int{2, 8, 14, 20}, Ablate: 8, Clozes: 6, Random: 3, Permutations: 999, Resamples: 300,
+				Sentences: 40, Neutral: 40, Skip: 4, Layers: []int{2, 8, 14, 20}, Ablate: 8, Clozes: 6, Random: 3, Permutations: 999, Resamples: 300,
 			}
 		}},
 		Title: "Entanglement: does the similarity of concepts tell what else changes when one is removed?",
@@ -116,7 +117,7 @@ func (u *subject) read(ctx context.Context) error {
 	for _, layer := range append(append([]int{}, c.Layers...), c.Ablate) {
 		sites = append(sites, model.Site{Kind: model.ResidPost, Layer: layer})
 	}
-	u.x, err = u.lab.Read(ctx, texts, sites, lab.MeanToken, lab.ReadOptions{})
+	u.x, err = u.lab.Read(ctx, texts, sites, lab.MeanToken, lab.ReadOptions{Skip: c.Skip})
 	return err
 }
 
