@@ -3,6 +3,7 @@ package papers
 
 import (
 	"loupe/experiments/papers/cgbc"
+	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/entanglement"
 	"loupe/experiments/papers/leace"
@@ -15,6 +16,7 @@ import (
 func All() []study.Study {
 	return []study.Study{
 		cgbc.Study(),
+		conceptincongruence.Study(),
 		conceptvectors.Study(),
 		entanglement.Study(),
 		leace.Study(),
