@@ -9,6 +9,7 @@ import (
 	"loupe/experiments/papers/leace"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
+	"loupe/experiments/planted"
 	"loupe/internal/study"
 )
 
