@@ -181,6 +181,12 @@ func (c *Capture) storeSpec(s scan) (store.Spec, error) {
 	if err != nil {
 		return store.Spec{}, err
 	}
+	normal := DefaultConfig()
+	normal.Corpus = text.DefaultCorpusConfig(c.cfg.Corpus.Kind)
+	defaults, err := json.Marshal(normal)
+	if err != nil {
+		return store.Spec{}, fmt.Errorf("capture: %w", err)
+	}
 	return store.Spec{
 		Model:     store.Source{ID: c.ModelID(), Digest: c.model.Digest},
 		Tokenizer: c.tok.Digest(),
@@ -190,8 +196,8 @@ func (c *Capture) storeSpec(s scan) (store.Spec, error) {
 		Labels:    s.labels,
 		KeepText:  c.cfg.KeepText, ShardBytes: c.cfg.ShardBytes,
 		Moments: store.MomentOptions{Off: !c.cfg.Moments.Keep, MaxCross: c.cfg.Moments.MaxCross, ClassCross: c.cfg.Moments.ClassCross},
-		Config:  cfg,
-		Seeds:   map[string]int64{"corpus": c.cfg.Corpus.Seed},
+		Config:  cfg, Defaults: defaults,
+		Seeds: map[string]int64{"corpus": c.cfg.Corpus.Seed},
 	}, nil
 }
 

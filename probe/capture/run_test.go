@@ -173,7 +173,7 @@ func TestResumeRefuses(t *testing.T) {
 		want   []string
 	}{
 		{"model", other, func(c *Config) { c.Model = "distilbert" }, []string{"model was", f.model.Digest, other.model.Digest, `"bert"`, `"distilbert"`}},
-		{"batch", f, func(c *Config) { c.BatchTokens = 128 }, []string{"config", `"batch_tokens":256`, `"batch_tokens":128`}},
+		{"batch", f, func(c *Config) { c.BatchTokens = 128 }, []string{"config.batch_tokens was 256 and is 128"}},
 		{"site", f, func(c *Config) { c.Sites = sites("blocks.1.hook_resid_post") }, []string{"sites", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"}},
 		{"corpus", f, func(c *Config) { c.Corpus.MaxDocs = 50 }, []string{"corpus was"}},
 	} {

@@ -57,8 +57,10 @@ type Spec struct {
 	ShardBytes int64         `json:"shard_bytes"`
 	Moments    MomentOptions `json:"moments"`
 	// Config and Seeds are the capture's own, kept for the reader.
-	Config json.RawMessage  `json:"config,omitempty"`
-	Seeds  map[string]int64 `json:"seeds,omitempty"`
+	Config json.RawMessage `json:"config,omitempty"`
+	// Defaults is Config with the default values. A key that a store of an earlier version lacks counts as its default.
+	Defaults json.RawMessage  `json:"-"`
+	Seeds    map[string]int64 `json:"seeds,omitempty"`
 }
 
 // MomentOptions says which moments a store keeps.

@@ -83,30 +83,40 @@ func sameSpec(had, asked Spec) error {
 			return err
 		}
 		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		if err := sameJSON(name, x, y); err != nil {
-			return err
+		if name == "-" {
+			continue
+		}
+		if err := sameJSON(name, x, y, asked.Defaults); err != nil {
+			if name == "config" {
+				return err
+			}
+			return fmt.Errorf("%s was %s and is %s now", name, x, y)
 		}
 	}
 	return nil
 }
 
-// sameJSON compares two JSON texts by what they say, whatever the order of their keys, and names the first key that differs.
-func sameJSON(name string, had, asked []byte) error {
-	var x, y any
+// sameJSON compares two JSON texts by what they say, whatever the order of their keys, and names the first key that differs. A key
+// that the first one lacks and that has its default in the second is no difference; without defaults there are none.
+func sameJSON(name string, had, asked, defaults []byte) error {
+	var x, y, z any
 	for _, part := range []struct {
 		raw []byte
 		to  *any
-	}{{had, &x}, {asked, &y}} {
+	}{{had, &x}, {asked, &y}, {defaults, &z}} {
+		if len(part.raw) == 0 {
+			continue
+		}
 		dec := json.NewDecoder(bytes.NewReader(part.raw))
 		dec.UseNumber()
 		if err := dec.Decode(part.to); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return sameValue(name, x, y)
+	return sameValue(name, x, y, z)
 }
 
-func sameValue(name string, had, asked any) error {
+func sameValue(name string, had, asked, defaults any) error {
 	x, isMap := had.(map[string]any)
 	y, areMaps := asked.(map[string]any)
 	if !isMap || !areMaps {
@@ -115,17 +125,21 @@ func sameValue(name string, had, asked any) error {
 		}
 		return nil
 	}
+	z, _ := defaults.(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(x)) {
 		v, has := y[key]
 		if !has {
 			return fmt.Errorf("%s.%s was %s and is absent now", name, key, shortJSON(x[key]))
 		}
-		if err := sameValue(name+"."+key, x[key], v); err != nil {
+		if err := sameValue(name+"."+key, x[key], v, z[key]); err != nil {
 			return err
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(y)) {
-		if _, had := x[key]; !had {
+		if _, had := x[key]; had {
+			continue
+		}
+		if normal, known := z[key]; !known || !reflect.DeepEqual(y[key], normal) {
 			return fmt.Errorf("%s.%s was absent and is %s now", name, key, shortJSON(y[key]))
 		}
 	}

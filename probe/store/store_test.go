@@ -437,9 +437,13 @@ func TestResumeRefusesAnotherSpec(t *testing.T) {
 	}
 }
 
-// TestSameJSON: the order of keys is no difference; of a difference the key is named.
+// TestSameJSON: the order of keys is no difference, nor is a new key with its default; of a difference the key is named.
 func TestSameJSON(t *testing.T) {
+	const defaults = `{"new":40,"deep":{"new":[1]}}`
 	for _, c := range []struct{ had, asked, want string }{
+		{`{"deep":{}}`, `{"deep":{"new":[1]},"new":40}`, ""},
+		{`{}`, `{"new":41}`, "config.new was absent and is 41 now"},
+		{`{"new":41}`, `{"new":40}`, "config.new was 41 and is 40 now"},
 		{`{"a":1,"b":{"c":[1,2],"d":null}}`, `{"b":{"d":null,"c":[1,2]},"a":1}`, ""},
 		{`{"a":{"b":1,"c":2}}`, `{"a":{"c":3,"b":1}}`, "config.a.c was 2 and is 3 now"},
 		{`{"a":1}`, `{}`, "config.a was 1 and is absent now"},
@@ -448,7 +452,7 @@ func TestSameJSON(t *testing.T) {
 		{`{"a":9007199254740993}`, `{"a":9007199254740992}`, "config.a was 9007199254740993 and is 9007199254740992 now"},
 		{`null`, `{"a":1}`, `config was null and is {"a":1} now`},
 	} {
-		err := sameJSON("config", []byte(c.had), []byte(c.asked))
+		err := sameJSON("config", []byte(c.had), []byte(c.asked), []byte(defaults))
 		if got := fmt.Sprint(err); (err == nil) != (c.want == "") || err != nil && got != c.want {
 			t.Errorf("%s and %s: %v", c.had, c.asked, err)
 		}
