@@ -2,6 +2,7 @@
 package papers
 
 import (
+	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	"loupe/experiments/papers/conceptvectors"
@@ -16,6 +17,7 @@ import (
 // All returns the studies.
 func All() []study.Study {
 	return []study.Study{
+		semanticinputs.Study(),
 		cgbc.Study(),
 		conceptincongruence.Study(),
 		conceptvectors.Study(),
