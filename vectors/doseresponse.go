@@ -65,19 +65,18 @@ type Dose struct {
 }
 
 // DoseCurve is a dose-response curve with its trend over all doses: Jonckheere's test of the concept's scores, and their rank
-// correlation with the dose.
+// correlation with the dose. Without any variation of the score there is no trend: Trend is nil and Spearman 0.
 type DoseCurve struct {
-	Doses    []Dose      `json:"doses"`
-	Trend    stats.Trend `json:"trend"`
-	Spearman float64     `json:"spearman"`
+	Doses    []Dose       `json:"doses"`
+	Trend    *stats.Trend `json:"trend"`
+	Spearman float64      `json:"spearman"`
 }
 
 // Scorer scores how much of a concept is in each text that follows a prompt; list are the interventions that made them.
 type Scorer func(ctx context.Context, list []Placed, prompts, outputs [][]int32) ([]float64, error)
 
 // DoseResponse generates from prompts at each strength of the configuration with the interventions that steer gives for it. All
-// strengths run through the same compiled programs when steer differs in run-time values alone, as with Steering's Strength. It
-// is an error when the concept's score is the same in all texts of all doses.
+// strengths run through the same compiled programs when steer differs in run-time values alone, as with Steering's Strength.
 func DoseResponse(ctx context.Context, e *model.Engine, m *model.Model, prompts [][]int32, steer func(strength float64) ([]Placed, error), score Scorer, cfg DoseConfig) (*DoseCurve, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -160,7 +159,7 @@ func Surprise(ctx context.Context, e *model.Engine, m *model.Model, prompts, tex
 }
 
 // trend fills in the tests over doses.
-func (c *DoseCurve) trend() (err error) {
+func (c *DoseCurve) trend() error {
 	var groups [][]float64
 	var doses, scores []float64
 	for _, d := range c.Doses {
@@ -169,14 +168,18 @@ func (c *DoseCurve) trend() (err error) {
 			doses, scores = append(doses, d.Strength), append(scores, s)
 		}
 	}
-	if c.Trend, err = stats.Jonckheere(groups); err != nil {
+	trend, err := stats.Jonckheere(groups)
+	if errors.Is(err, stats.ErrDegenerate) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("vectors: trend of the concept over doses: %w", err)
 	}
 	correlation, err := stats.Spearman(doses, scores)
 	if err != nil {
 		return fmt.Errorf("vectors: trend of the concept over doses: %w", err)
 	}
-	c.Spearman = correlation.R
+	c.Trend, c.Spearman = &trend, correlation.R
 	return nil
 }
 

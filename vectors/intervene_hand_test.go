@@ -158,6 +158,10 @@ func TestStrongestDose(t *testing.T) {
 			t.Errorf("at ratio %v dose %v, want %v", want.ratio, got.Strength, want.strength)
 		}
 	}
+	flat := DoseCurve{Doses: []Dose{{Strength: 0, Concepts: []float64{0, 0}}, {Strength: 1, Concepts: []float64{0, 0}}}}
+	if err := flat.trend(); err != nil || flat.Trend != nil || flat.Spearman != 0 {
+		t.Errorf("a concept that never varies: %v, %+v", err, flat.Trend)
+	}
 	if _, err := (&DoseCurve{Doses: c.Doses[:1]}).Strongest(2); !errors.Is(err, ErrArgument) {
 		t.Errorf("without dose 0: %v", err)
 	}

@@ -203,7 +203,7 @@ func TestPromptAttribution(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logits, err := vectors.NextLogits(t.Context(), engine, m, [][]int32{ids, {3, 9, 14, 7, 9}}, 1, nil)
+		logits, err := vectors.NextLogits(t.Context(), engine, m, [][]int32{ids, {3, 9, 14, 7, 9}}, 4, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,25 +28,31 @@ func LexiconScorer(lexicon []int32) (Scorer, error) {
 	}, nil
 }
 
-// ProbeScorer scores a text by a probe of the unsteered model's activations: w.x + b with x the mean of the site over prompt and
-// text.
+// ProbeScorer scores a text by a probe of the unsteered model's activations: w.x + b with x the mean of the site over the text's own
+// tokens, read after the prompt.
 func ProbeScorer(e *model.Engine, m *model.Model, site model.Site, w []float64, b float64, batch int) Scorer {
 	return func(ctx context.Context, _ []Placed, prompts, outputs [][]int32) ([]float64, error) {
 		texts := make([][]int32, len(prompts))
 		for i := range texts {
 			texts[i] = slices.Concat(prompts[i], outputs[i])
 		}
-		x, err := ReadSites(ctx, e, m, texts, []model.Site{site}, PoolMean, batch, nil)
+		read, err := ReadTokens(ctx, e, m, texts, []model.Site{site}, batch)
 		if err != nil {
 			return nil, err
 		}
-		n, d := x[0].Dims()
-		if err := checkVector("probe", w, d); err != nil {
-			return nil, err
+		if _, d := read.Sites[0].Dims(); len(w) != d {
+			return nil, checkWidth("probe", len(w), d)
 		}
-		out := make([]float64, n)
-		for i := range out {
-			out[i] = b + floats.Dot(w, x[0].RawRowView(i))
+		out := make([]float64, len(prompts))
+		row := 0
+		for i, text := range texts {
+			for t := range text {
+				if t >= len(prompts[i]) {
+					out[i] += floats.Dot(w, read.Sites[0].RawRowView(row)) / float64(len(outputs[i]))
+				}
+				row++
+			}
+			out[i] += b
 		}
 		return out, nil
 	}

@@ -314,7 +314,11 @@ func (f *steerFlags) curve(ctx context.Context, a *app, s *steered) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\n%d prompts, %d tokens each; trend of the concept over doses: Spearman %.3f, Jonckheere p = %.2g (rising)\n", len(s.prompts), f.dose.MaxNew, curve.Spearman, curve.Trend.PIncreasing)
+	trend := "the concept is the same at all doses"
+	if curve.Trend != nil {
+		trend = fmt.Sprintf("trend of the concept over doses: Spearman %.3f, Jonckheere p = %.2g (rising)", curve.Spearman, curve.Trend.PIncreasing)
+	}
+	fmt.Fprintf(a.out, "\n%d prompts, %d tokens each; %s\n", len(s.prompts), f.dose.MaxNew, trend)
 	const ratio = 1.5
 	if best, err := curve.Strongest(ratio); err == nil {
 		fmt.Fprintf(a.out, "most of the concept within %g times the unsteered perplexity: dose %g\n", ratio, best.Strength)

@@ -2,12 +2,15 @@
 package papers
 
 import (
+	"loupe/experiments/papers/axbench"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/entanglement"
+	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
+	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/tcav"
 	"loupe/experiments/planted"
@@ -17,6 +20,9 @@ import (
 // All returns the studies.
 func All() []study.Study {
 	return []study.Study{
+		axbench.Study(),
+		introspection.Study(),
+		sliders.Study(),
 		semanticinputs.Study(),
 		cgbc.Study(),
 		conceptincongruence.Study(),
