@@ -32,12 +32,17 @@ func (c *Classifier) Logit(e *mat.Dense) (float64, *mat.Dense, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	for what, s := range map[string]struct {
-		m    *mat.Dense
-		r, c int
-	}{"W_K": {c.Key, d, d}, "W_V": {c.Value, d, d}, "W1": {c.Hidden, d, h}} {
-		if n, _, err := checkRows(what, s.m, s.c); err != nil || n != s.r {
-			return 0, nil, fmt.Errorf("erase: classifier of width %d and %d hidden units: %s does not fit: %w", d, h, what, vectors.ErrShape)
+	for _, s := range []struct {
+		what  string
+		m     *mat.Dense
+		width int
+	}{{"W_K", c.Key, d}, {"W_V", c.Value, d}, {"W1", c.Hidden, h}} {
+		n, _, err := checkRows("classifier's "+s.what, s.m, s.width)
+		if err != nil {
+			return 0, nil, err
+		}
+		if n != d {
+			return 0, nil, fmt.Errorf("erase: classifier's %s has %d rows for embeddings of width %d: %w", s.what, n, d, vectors.ErrShape)
 		}
 	}
 	if len(c.Output) != h {

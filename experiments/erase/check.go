@@ -61,6 +61,22 @@ func checkVector(what string, v []float64, d int) error {
 	return nil
 }
 
+// scale is a setting that may not be negative.
+type scale struct {
+	name  string
+	value float64
+}
+
+// checkScales reports the first that is negative or not finite.
+func checkScales(list ...scale) error {
+	for _, s := range list {
+		if err := checkScale(s.name, s.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkScale fails unless v is a finite number that is not negative.
 func checkScale(name string, v float64) error {
 	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {

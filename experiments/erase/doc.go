@@ -4,7 +4,7 @@
 // # Overview
 //
 //   - Closed forms on embeddings: UCE, UCETensor, RECE, TRCE, RealEra. All but UCETensor give a Map E with W' = W E for every
-//     matrix W that reads the embeddings, so that none of them is needed to fit it.
+//     matrix W that reads the embeddings, so that none of them is needed to fit it. EraseContinually, one request after the other.
 //   - Attacks on closed forms: Map.Invert, Derive with RecoveryError.
 //   - Edits at inference: ITD, Refine (CGCE), Transport (SPM), CorrectSimilarities (T2I-Zero); Gate and CalibrateGate.
 //   - Parts of trained methods: HiRM, ESDTarget, GradientSurgery, ProjectSimplex, RingABell, ReadAttention.

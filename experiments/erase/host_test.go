@@ -363,6 +363,10 @@ func TestNeighboursKept(t *testing.T) {
 			t.Errorf("concept %d: cosine after a quarter turn is %v", i, rotated.Cosine[i])
 		}
 	}
+	flat := mat.NewDense(9, 4, slices.Repeat([]float64{1, 2, 3, 4}, 9)) // an edit that made all concepts one
+	if p := get[*erase.Preservation](t)(erase.Neighbours(x, flat, 3)); slices.Max(p.Rank) != 0 || slices.Min(p.Rank) != 0 {
+		t.Errorf("ranks after everything became one: %v", p.Rank)
+	}
 	if _, err := erase.Neighbours(x, x, 9); !errors.Is(err, vectors.ErrArgument) {
 		t.Errorf("as many neighbours as concepts: %v", err)
 	}

@@ -2,6 +2,7 @@ package erase
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,7 +17,7 @@ type Preservation struct {
 	Neighbours [][]int   // the nearest others by cosine before the edit, nearest first [n][k]
 	Cosine     []float64 // mean cosine of the neighbours' embeddings after with before [n]
 	Overlap    []float64 // share of the neighbours that still are [n]
-	Rank       []float64 // Spearman of the cosines with all others, before and after [n]
+	Rank       []float64 // Spearman of the cosines with all others, before and after [n]; 0 where no order is left
 }
 
 // Neighbours compares embeddings of concepts before and after an edit, both [n, d]. Of equal cosines the first concept is nearer.
@@ -59,6 +60,9 @@ func Neighbours(before, after *mat.Dense, k int) (*Preservation, error) {
 			continue // a rank correlation of two values says nothing
 		}
 		r, err := stats.Spearman(x, y)
+		if errors.Is(err, stats.ErrDegenerate) {
+			continue // all others are equally near: no order is left
+		}
 		if err != nil {
 			return nil, fmt.Errorf("erase: ranks of the neighbours of concept %d: %w", i, err)
 		}

@@ -20,12 +20,7 @@ func DefaultRealEra() RealEraConfig { return RealEraConfig{Beta: 1, PriorScale: 
 
 // Validate fails on a setting that is no number from 0.
 func (c RealEraConfig) Validate() error {
-	for name, v := range map[string]float64{"beta": c.Beta, "prior_scale": c.PriorScale, "lambda": c.Lambda} {
-		if err := checkScale(name, v); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkScales(scale{"beta", c.Beta}, scale{"prior_scale", c.PriorScale}, scale{"lambda", c.Lambda})
 }
 
 // RealEra maps all that is near a concept to an anchor [d] and keeps what lies beyond it:

@@ -48,11 +48,13 @@ func (r Request) check() (Request, error) {
 			return r, fmt.Errorf("erase: concept %d: %w: nothing would be erased; choose another anchor", i, ErrAnchor)
 		}
 	}
-	for what, x := range map[string]*mat.Dense{"preserved rows": r.Preserve, "held-out rows": r.HeldOut} {
-		if x == nil {
-			continue
+	if r.Preserve != nil {
+		if _, _, err := checkRows("preserved rows", r.Preserve, d); err != nil {
+			return r, err
 		}
-		if _, _, err := checkRows(what, x, d); err != nil {
+	}
+	if r.HeldOut != nil {
+		if _, _, err := checkRows("held-out rows", r.HeldOut, d); err != nil {
 			return r, err
 		}
 	}

@@ -19,10 +19,11 @@ func GradientSurgery(unlearn, retain []float64, unitScale bool) ([]float64, erro
 	if len(unlearn) == 0 || len(unlearn) != len(retain) {
 		return nil, fmt.Errorf("erase: gradients of %d and %d entries: %w", len(unlearn), len(retain), vectors.ErrShape)
 	}
-	for what, g := range map[string][]float64{"gradient of unlearning": unlearn, "gradient of retaining": retain} {
-		if err := checkFinite(what, g); err != nil {
-			return nil, err
-		}
+	if err := checkFinite("gradient of unlearning", unlearn); err != nil {
+		return nil, err
+	}
+	if err := checkFinite("gradient of retaining", retain); err != nil {
+		return nil, err
 	}
 	out := append([]float64(nil), unlearn...)
 	dot, norm := floats.Dot(unlearn, retain), floats.Norm(retain, 2)

@@ -31,10 +31,8 @@ func DefaultTRCE() TRCEConfig { return TRCEConfig{FirstEOT: 1, PriorScale: 0.01}
 
 // Validate fails on a scale that is no number from 0, and where no place is mapped.
 func (c TRCEConfig) Validate() error {
-	for name, v := range map[string]float64{"sot": c.SoT, "first_eot": c.FirstEOT, "last_eot": c.LastEOT, "keyword": c.Keyword, "prior_scale": c.PriorScale, "lambda": c.Lambda} {
-		if err := checkScale(name, v); err != nil {
-			return err
-		}
+	if err := checkScales(scale{"sot", c.SoT}, scale{"first_eot", c.FirstEOT}, scale{"last_eot", c.LastEOT}, scale{"keyword", c.Keyword}, scale{"prior_scale", c.PriorScale}, scale{"lambda", c.Lambda}); err != nil {
+		return err
 	}
 	if c.SoT+c.FirstEOT+c.LastEOT+c.Keyword == 0 {
 		return fmt.Errorf("erase: all scales of places are 0: %w; set first_eot to 1", vectors.ErrArgument)

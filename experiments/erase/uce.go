@@ -21,10 +21,8 @@ func DefaultUCE() UCEConfig {
 
 // Validate fails on a setting that is negative or not finite, and on one that erases nothing.
 func (c UCEConfig) Validate() error {
-	for name, v := range map[string]float64{"lambda": c.Lambda, "erase_scale": c.EraseScale, "preserve_scale": c.PreserveScale, "prior_scale": c.PriorScale} {
-		if err := checkScale(name, v); err != nil {
-			return err
-		}
+	if err := checkScales(scale{"lambda", c.Lambda}, scale{"erase_scale", c.EraseScale}, scale{"preserve_scale", c.PreserveScale}, scale{"prior_scale", c.PriorScale}); err != nil {
+		return err
 	}
 	if c.EraseScale == 0 {
 		return fmt.Errorf("erase: erase_scale is 0 and would erase nothing; use 1")
