@@ -86,3 +86,19 @@ func Stability(ctx context.Context, x Extractor, a *mat.Dense, r, splits int, se
 	}
 	return out, nil
 }
+
+// ShuffleColumns returns x [n, d] with the entries of every column in random order, which keeps what each is and loses what goes
+// together: the control of Stability.
+func ShuffleColumns(x *mat.Dense, seed uint64) *mat.Dense {
+	rng := rand.New(rand.NewPCG(seed, 0x73687566666c6564)) // "shuffled"
+	out := mat.DenseCopyOf(x)
+	n, d := out.Dims()
+	for j := range d {
+		rng.Shuffle(n, func(a, b int) {
+			va, vb := out.At(a, j), out.At(b, j)
+			out.Set(a, j, vb)
+			out.Set(b, j, va)
+		})
+	}
+	return out
+}

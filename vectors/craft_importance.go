@@ -129,25 +129,59 @@ func (s maskScore) Gradients(ctx context.Context, masks *mat.Dense) (*mat.Dense,
 	return out, nil
 }
 
-// Importance is the importance of each concept for each text, [texts, r].
-func (c *CRAFT) Importance(ctx context.Context, x Importance, head TextScore, texts []*mat.Dense, seed uint64) (*mat.Dense, error) {
-	r, _ := c.Concepts.W.Dims()
+// Importance is the importance of each concept for each text's score, [texts, r]; head returns the score of a text by its place.
+func (c *CRAFT) Importance(ctx context.Context, x Importance, head func(text int) TextScore, texts []*mat.Dense, seed uint64) (*mat.Dense, error) {
 	if len(texts) == 0 {
 		return nil, fmt.Errorf("vectors: CRAFT: importance in no text: %w", ErrShape)
 	}
-	ones := mat.NewDense(1, r, nil)
-	ones.Apply(func(int, int, float64) float64 { return 1 }, ones)
+	r, _ := c.Concepts.W.Dims()
 	out := mat.NewDense(len(texts), r, nil)
 	for i, text := range texts {
-		f, err := c.Concepts.MaskScore(ctx, head, text)
+		f, err := c.Concepts.MaskScore(ctx, head(i), text)
 		if err != nil {
 			return nil, fmt.Errorf("text %d: %w", i, err)
 		}
-		row, err := x.Attribute(ctx, f, ones, seed)
+		row, err := x.Attribute(ctx, f, onesMask(r), seed)
 		if err != nil {
 			return nil, fmt.Errorf("text %d: %w", i, err)
 		}
 		out.SetRow(i, row.RawRowView(0))
 	}
 	return out, nil
+}
+
+// Curves are the Deletion and the Insertion [texts, r+1] of concepts in each text by their importance [texts, r].
+func (c *CRAFT) Curves(ctx context.Context, head func(text int) TextScore, texts []*mat.Dense, importance *mat.Dense) (deletion, insertion *mat.Dense, err error) {
+	r, _ := c.Concepts.W.Dims()
+	if n, ri, err := checkRows("importances", importance); err != nil || n != len(texts) || ri != r {
+		return nil, nil, fmt.Errorf("vectors: CRAFT: importances [%d, %d] of %d concepts in %d texts: %w", n, ri, r, len(texts), ErrShape)
+	}
+	deletion, insertion = mat.NewDense(len(texts), r+1, nil), mat.NewDense(len(texts), r+1, nil)
+	for i, text := range texts {
+		f, err := c.Concepts.MaskScore(ctx, head(i), text)
+		if err != nil {
+			return nil, nil, fmt.Errorf("text %d: %w", i, err)
+		}
+		order := mat.NewDense(1, r, append([]float64(nil), importance.RawRowView(i)...))
+		down, err := Deletion(ctx, f, onesMask(r), order)
+		if err != nil {
+			return nil, nil, fmt.Errorf("text %d: %w", i, err)
+		}
+		up, err := Insertion(ctx, f, onesMask(r), order)
+		if err != nil {
+			return nil, nil, fmt.Errorf("text %d: %w", i, err)
+		}
+		deletion.SetRow(i, down.RawRowView(0))
+		insertion.SetRow(i, up.RawRowView(0))
+	}
+	return deletion, insertion, nil
+}
+
+// onesMask leaves all of r concepts as they are.
+func onesMask(r int) *mat.Dense {
+	ones := mat.NewDense(1, r, nil)
+	for k := range r {
+		ones.Set(0, k, 1)
+	}
+	return ones
 }

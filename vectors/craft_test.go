@@ -91,7 +91,7 @@ func TestCRAFTPlanted(t *testing.T) {
 			t.Fatal(err)
 		}
 		head := MeanScore{Linear{Weights: mat.Col(nil, topic, &dual)}}
-		total := ok(c.Importance(t.Context(), SobolImportance{Points: 256}, head, texts[:12], 1))(t)
+		total := ok(c.Importance(t.Context(), SobolImportance{Points: 256}, func(int) TextScore { return head }, texts[:12], 1))(t)
 		found := 0
 		for i := range 12 {
 			if !slices.Contains(about[i], topic) {
@@ -104,6 +104,15 @@ func TestCRAFTPlanted(t *testing.T) {
 		}
 		if found == 0 {
 			t.Fatal("no text has the topic")
+		}
+		down, up, err := c.Curves(t.Context(), func(int) TextScore { return head }, texts[:12], total)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 12 {
+			if last := down.At(i, 0); slices.Contains(about[i], topic) && (math.Abs(down.At(i, 1)) > 0.1*last || math.Abs(up.At(i, 1)-last) > 0.1*last) {
+				t.Errorf("%s, text %d: without its concept %v of %v is left, with it alone %v", name, i, down.At(i, 1), last, up.At(i, 1))
+			}
 		}
 		onTopic, all := 0.0, 0.0
 		for i := range 12 {

@@ -29,33 +29,20 @@ func byImportance(ctx context.Context, what string, f Score, u, importance *mat.
 	if ni, ri, err := checkRows("importances", importance); err != nil || ni != n || ri != r {
 		return nil, fmt.Errorf("vectors: %s: importances [%d, %d] of codes [%d, %d]: %w", what, ni, ri, n, r, ErrShape)
 	}
-	orders := make([][]int, n)
-	for i := range orders {
-		orders[i] = sortedIndices(importance.RawRowView(i))
-	}
-	now := mat.DenseCopyOf(u)
-	if insert {
-		now.Zero()
-	}
-	out := mat.NewDense(n, r+1, nil)
-	for step := range r + 1 {
-		for i, order := range orders {
-			if step == 0 {
-				continue
-			}
-			k, v := order[step-1], 0.0
-			if insert {
-				v = u.At(i, k)
-			}
-			now.Set(i, k, v)
+	place := make([][]int, n) // of a concept in its row's order
+	for i := range place {
+		place[i] = make([]int, r)
+		for at, k := range sortedIndices(importance.RawRowView(i)) {
+			place[i][k] = at
 		}
-		values, err := scoresOf(ctx, what, f, now)
-		if err != nil {
-			return nil, err
-		}
-		out.SetCol(step, values)
 	}
-	return out, nil
+	return variantScores(ctx, what, f, u, r+1, func(i, step int, row []float64) {
+		for k, at := range place[i] {
+			if (at < step) != insert {
+				row[k] = 0
+			}
+		}
+	})
 }
 
 // AreaUnder is the mean height of each row of curves [n, m], m > 1, by trapezoids: the area under it with all of the way as 1.

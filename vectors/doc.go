@@ -11,6 +11,9 @@
 //   - Steering: Steering (add, ablate, both, at the old norm), Clamp, Gated by a Condition, all of them Interventions that Edits and
 //     Steer put into a model with weights for each token (TokenMask); DoseResponse; ControlVector with its GGUF and .svec files.
 //   - Decomposition: NMF, SobolIndices with SobolPair.
+//   - Automatic concepts: an Extractor (KMeansExtractor, PCAExtractor, NMFExtractor, SemiNMFExtractor, SAEExtractor; AboutMean) finds Concepts;
+//     an Importance (GradientImportance, IntegratedImportance, OcclusionImportance, SobolImportance, ShapleyImportance) says
+//     how much each counts for a Score; Deletion, Insertion, Quality and Stability judge both; FitCRAFT for spans of texts.
 //   - Reading: Lens (logit lens and direct logit attribution), TunedLens, AttentionTable, TopTokens, Purity, FindVectors,
 //     CompareVectors; LeaveOneOut, IntegratedGradients and AttendValues for the tokens of a prompt.
 //   - Concept metrics: GlobalImportance, Existence, Location.

@@ -9,7 +9,10 @@ import (
 // NMFExtractor finds non-negative concepts in non-negative activations, with non-negative codes, by HALS.
 type NMFExtractor struct {
 	Config HALSConfig
-	// W is the start of the concepts [r, d]; nil draws one by the seed. Codes start at their best for it.
+	// Signed takes activations of both signs: their positive and negative parts (SplitSigns) are factored side by side, and a
+	// concept is the difference of its two halves.
+	Signed bool
+	// W is the start of the concepts, [r, d] or, Signed, [r, 2d]; nil draws one by the seed. Codes start at their best for it.
 	W *mat.Dense
 }
 
@@ -21,6 +24,10 @@ func (x NMFExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed uin
 	n, d, err := checkExtract("NMF", a, r)
 	if err != nil {
 		return nil, err
+	}
+	whole := a
+	if x.Signed {
+		a = SplitSigns(a)
 	}
 	var u, w *mat.Dense
 	if x.W == nil {
@@ -34,7 +41,12 @@ func (x NMFExtractor) Extract(ctx context.Context, a *mat.Dense, r int, seed uin
 	if err != nil {
 		return nil, err
 	}
-	return nonNegative(ctx, x.Name(), a, f.W, d)
+	if x.Signed {
+		plus, minus := f.W.Slice(0, r, 0, d), f.W.Slice(0, r, d, 2*d)
+		f.W = mat.NewDense(r, d, nil)
+		f.W.Sub(plus, minus)
+	}
+	return nonNegative(ctx, x.Name(), whole, f.W, d)
 }
 
 // nonNegative are concepts w with the codes that NNLS gives.

@@ -228,3 +228,24 @@ func TestKMeansHand(t *testing.T) {
 	}
 	closeTo(t, "split signs", flat(SplitSigns(rows([]float64{1, -2}))), []float64{1, 0, 0, 2}, 0)
 }
+
+// TestSignedNMF: signed concepts without a common entry are found in their mixtures; about the mean, a shift of all rows moves
+// the centre alone.
+func TestSignedNMF(t *testing.T) {
+	truth := rows([]float64{1, -2, 0, 0, 0, 0}, []float64{0, 0, 1, 3, 0, 0}, []float64{0, 0, 0, 0, -1, 2})
+	_, u, _ := mixture(3, 60, 8, 3, 0)
+	a := product(u, truth)
+	c := ok(NMFExtractor{Config: DefaultHALS(), Signed: true}.Extract(t.Context(), a, 3, 1))(t)
+	_, cosine, err := MatchCosines(truth, c.W, false)
+	if err != nil || floats.Min(cosine) < 0.999 {
+		t.Errorf("cosines %.4f, %v", cosine, err)
+	}
+	shifted := mat.DenseCopyOf(a)
+	shifted.Apply(func(_, _ int, v float64) float64 { return v + 7 }, shifted)
+	for _, x := range []Extractor{NMFExtractor{Config: DefaultHALS(), Signed: true}, SemiNMFExtractor{Config: DefaultHALS()}, DefaultKMeans()} {
+		here, there := ok(AboutMean{x}.Extract(t.Context(), a, 3, 1))(t), ok(AboutMean{x}.Extract(t.Context(), shifted, 3, 1))(t)
+		closeTo(t, x.Name()+": concepts", flat(there.W), flat(here.W), 1e-6)
+		closeTo(t, x.Name()+": centre", there.Centre, flat(centred(mat.NewDense(1, 6, append([]float64(nil), here.Centre...)), slices.Repeat([]float64{-7}, 6))), 1e-9)
+		closeTo(t, x.Name()+": codes", flat(ok(there.Encode(t.Context(), shifted))(t)), flat(here.U), 1e-6)
+	}
+}

@@ -23,6 +23,42 @@ func Importances() []Importance {
 	return []Importance{GradientImportance{}, IntegratedImportance{Points: 16}, OcclusionImportance{}, SobolImportance{Points: 128}, ShapleyImportance{Exact: 8, Permutations: 32}}
 }
 
+// together is how many rows a score is asked for at once.
+const together = 4096
+
+// variantScores are the scores of `per` variants of each row of u [n, r], [n, per]; change turns a copy of row i into variant j.
+func variantScores(ctx context.Context, what string, f Score, u *mat.Dense, per int, change func(i, j int, row []float64)) (*mat.Dense, error) {
+	n, _ := u.Dims()
+	out := mat.NewDense(n, per, nil)
+	err := eachVariants(u, per, change, func(lo int, variants *mat.Dense) error {
+		v, err := scoresOf(ctx, what, f, variants)
+		if err != nil {
+			return err
+		}
+		copy(out.RawMatrix().Data[lo:], v)
+		return nil
+	})
+	return out, err
+}
+
+// eachVariants hands the variants of all rows to f, those of a row behind each other, in parts that begin at variant lo.
+func eachVariants(u *mat.Dense, per int, change func(i, j int, row []float64), f func(lo int, variants *mat.Dense) error) error {
+	n, r := u.Dims()
+	for lo := 0; lo < n*per; lo += together {
+		part := mat.NewDense(min(together, n*per-lo), r, nil)
+		rows, _ := part.Dims()
+		for v := range rows {
+			i, j := (lo+v)/per, (lo+v)%per
+			part.SetRow(v, u.RawRowView(i))
+			change(i, j, part.RawRowView(v))
+		}
+		if err := f(lo, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // scoresOf are the finite values of f at the rows of u.
 func scoresOf(ctx context.Context, what string, f Score, u *mat.Dense) ([]float64, error) {
 	if err := ctx.Err(); err != nil {

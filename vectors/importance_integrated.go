@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/integrate/quad"
 	"gonum.org/v1/gonum/mat"
 )
@@ -33,13 +34,20 @@ func (x IntegratedImportance) Attribute(ctx context.Context, f Score, u *mat.Den
 	at, weight := make([]float64, x.Points), make([]float64, x.Points)
 	quad.Legendre{}.FixedLocations(at, weight, 0, 1)
 	out := mat.NewDense(n, r, nil)
-	for i, t := range at {
-		g, err := gradientsOf(ctx, x.Name(), f, scaled(t, u))
+	err = eachVariants(u, x.Points, func(_, j int, row []float64) { floats.Scale(at[j], row) }, func(lo int, variants *mat.Dense) error {
+		g, err := gradientsOf(ctx, x.Name(), f, variants)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		g = scaled(weight[i], g)
-		out.Add(out, g)
+		rows, _ := g.Dims()
+		for v := range rows {
+			i, j := (lo+v)/x.Points, (lo+v)%x.Points
+			floats.AddScaled(out.RawRowView(i), weight[j], g.RawRowView(v))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	out.MulElem(out, u)
 	return out, nil

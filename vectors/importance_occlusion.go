@@ -21,21 +21,15 @@ func (x OcclusionImportance) Attribute(ctx context.Context, f Score, u *mat.Dens
 	if err != nil {
 		return nil, err
 	}
-	whole, err := scoresOf(ctx, x.Name(), f, u)
+	of, err := variantScores(ctx, x.Name(), f, u, r+1, func(_, k int, row []float64) {
+		if k < r {
+			row[k] = 0
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
 	out := mat.NewDense(n, r, nil)
-	for k := range r {
-		less := mat.DenseCopyOf(u)
-		less.SetCol(k, make([]float64, n))
-		without, err := scoresOf(ctx, x.Name(), f, less)
-		if err != nil {
-			return nil, err
-		}
-		for i, v := range without {
-			out.Set(i, k, whole[i]-v)
-		}
-	}
+	out.Apply(func(i, k int, _ float64) float64 { return of.At(i, r) - of.At(i, k) }, out)
 	return out, nil
 }

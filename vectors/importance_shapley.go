@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 	"gonum.org/v1/gonum/stat/combin"
@@ -44,29 +45,26 @@ func (x ShapleyImportance) Attribute(ctx context.Context, f Score, u *mat.Dense,
 
 func (x ShapleyImportance) exact(ctx context.Context, f Score, u *mat.Dense) (*mat.Dense, error) {
 	n, r := u.Dims()
-	of := make([][]float64, 1<<r) // subset, row
-	for set := range of {
-		some := mat.NewDense(n, r, nil)
-		for k := range r {
-			if set>>k&1 == 1 {
-				some.SetCol(k, mat.Col(nil, k, u))
+	of, err := variantScores(ctx, x.Name(), f, u, 1<<r, func(_, set int, row []float64) {
+		for k := range row {
+			if set>>k&1 == 0 {
+				row[k] = 0
 			}
 		}
-		var err error
-		if of[set], err = scoresOf(ctx, x.Name(), f, some); err != nil {
-			return nil, err
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	out := mat.NewDense(n, r, nil)
-	for set := range of {
+	for set := range 1 << r {
 		size := bits.OnesCount(uint(set))
 		for k := range r {
 			if set>>k&1 == 1 {
 				continue
 			}
 			weight := 1 / (float64(r) * float64(combin.Binomial(r-1, size)))
-			for i, with := range of[set|1<<k] {
-				out.Set(i, k, out.At(i, k)+weight*(with-of[set][i]))
+			for i := range n {
+				out.Set(i, k, out.At(i, k)+weight*(of.At(i, set|1<<k)-of.At(i, set)))
 			}
 		}
 	}
@@ -75,28 +73,33 @@ func (x ShapleyImportance) exact(ctx context.Context, f Score, u *mat.Dense) (*m
 
 func (x ShapleyImportance) sampled(ctx context.Context, f Score, u *mat.Dense, rng *rand.Rand) (*mat.Dense, error) {
 	n, r := u.Dims()
-	out := mat.NewDense(n, r, nil)
-	none, err := scoresOf(ctx, x.Name(), f, mat.NewDense(n, r, nil))
+	orders := make([][]int, 0, 2*x.Permutations)
+	for range x.Permutations {
+		order := rng.Perm(r)
+		back := slices.Clone(order)
+		slices.Reverse(back)
+		orders = append(orders, order, back)
+	}
+	per := len(orders)*r + 1 // after each concept of each order, and without any
+	of, err := variantScores(ctx, x.Name(), f, u, per, func(_, j int, row []float64) {
+		if j == per-1 {
+			clear(row)
+			return
+		}
+		for _, k := range orders[j/r][j%r+1:] {
+			row[k] = 0
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	for range x.Permutations {
-		order := rng.Perm(r)
-		for _, backwards := range []bool{false, true} {
-			some, before := mat.NewDense(n, r, nil), none
-			for j := range order {
-				k := order[j]
-				if backwards {
-					k = order[r-1-j]
-				}
-				some.SetCol(k, mat.Col(nil, k, u))
-				now, err := scoresOf(ctx, x.Name(), f, some)
-				if err != nil {
-					return nil, err
-				}
-				for i, v := range now {
-					out.Set(i, k, out.At(i, k)+(v-before[i])/float64(2*x.Permutations))
-				}
+	out := mat.NewDense(n, r, nil)
+	for i := range n {
+		for o, order := range orders {
+			before := of.At(i, per-1)
+			for j, k := range order {
+				now := of.At(i, o*r+j)
+				out.Set(i, k, out.At(i, k)+(now-before)/float64(len(orders)))
 				before = now
 			}
 		}

@@ -205,7 +205,43 @@ func TestStability(t *testing.T) {
 			t.Errorf("%s: %.3f of clusters, %.3f of noise", x.Name(), got, noise)
 		}
 	}
+	shuffled := ShuffleColumns(planted, 1)
+	for j := range 20 {
+		was, is := mat.Col(nil, j, planted), mat.Col(nil, j, shuffled)
+		slices.Sort(was)
+		moved := !slices.Equal(mat.Col(nil, j, planted), is)
+		if slices.Sort(is); !moved || !slices.Equal(was, is) {
+			t.Errorf("column %d is not itself in another order", j)
+		}
+	}
 	if _, err := Stability(t.Context(), PCAExtractor{}, planted, 4, 0, 1); !errors.Is(err, ErrArgument) {
 		t.Errorf("no splits: %v", err)
+	}
+}
+
+// TestSoftmaxScores: a class's probability and its gradient, by differences; its margin is its logit less the mean of the others'.
+func TestSoftmaxScores(t *testing.T) {
+	s := &Softmax{Weights: normalRows(1, 4, 6), Bias: []float64{0.1, -0.4, 0.3, 0}}
+	x, f, h := normalRows(2, 3, 6), ClassProbability{s, 2}, 1e-6
+	g := ok(f.Gradients(t.Context(), x))(t)
+	for j := range 6 {
+		up, down := mat.DenseCopyOf(x), mat.DenseCopyOf(x)
+		for i := range 3 {
+			up.Set(i, j, x.At(i, j)+h)
+			down.Set(i, j, x.At(i, j)-h)
+		}
+		a, b := ok(f.Values(t.Context(), up))(t), ok(f.Values(t.Context(), down))(t)
+		for i := range 3 {
+			closeTo(t, "gradient", []float64{g.At(i, j)}, []float64{(a[i] - b[i]) / (2 * h)}, 1e-7)
+		}
+	}
+	logits := product(x, s.Weights.T())
+	for i, v := range ok(ok(s.Margin(2))(t).Values(t.Context(), x))(t) {
+		l := logits.RawRowView(i)
+		floats.Add(l, s.Bias)
+		closeTo(t, "margin", []float64{v}, []float64{l[2] - (l[0]+l[1]+l[3])/3}, 1e-12)
+	}
+	if _, err := s.Margin(4); !errors.Is(err, ErrArgument) {
+		t.Errorf("a class that is not there: %v", err)
 	}
 }
