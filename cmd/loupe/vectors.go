@@ -10,6 +10,6 @@ func newVectorsCmd(a *app) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newVectorsAblateCmd(a), newVectorsFitCmd(a), newVectorsExportCmd(a), newVectorsCompareCmd(a))
-	cmd.AddCommand(newVectorsSteerCmd(a), newVectorsLensCmd(a))
+	cmd.AddCommand(newVectorsSteerCmd(a), newVectorsLensCmd(a), newVectorsConceptsCmd(a))
 	return cmd
 }

@@ -7,7 +7,9 @@ import (
 	"loupe/experiments/papers/cgbc"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	"loupe/experiments/papers/conceptvectors"
+	"loupe/experiments/papers/craft"
 	"loupe/experiments/papers/entanglement"
+	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
 	"loupe/experiments/papers/sliders"
@@ -27,7 +29,9 @@ func All() []study.Study {
 		cgbc.Study(),
 		conceptincongruence.Study(),
 		conceptvectors.Study(),
+		craft.Study(),
 		entanglement.Study(),
+		holistic.Study(),
 		leace.Study(),
 		planted.Study(),
 		sparsecbm.Study(),
