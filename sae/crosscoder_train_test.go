@@ -277,10 +277,10 @@ func TestCrosscoders(t *testing.T) {
 func trainCrosscoder(t *testing.T, m twoModels, arch, norm string) {
 	b := graphtest.Backend(t)
 	cfg := DefaultConfig()
-	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 40, 2, 256, 256*1200
+	cfg.Arch, cfg.Layers, cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens = arch, 2, 40, 2, 256, 256*900
 	cfg.LR, cfg.Loss, cfg.Decoder, cfg.InitRows = 3e-3, LossMSE, DecoderFree, 2000
 	cfg.SparsityCoef, cfg.TargetL0, cfg.AuxCoef, cfg.ThresholdLR = 0.3, 2, 0, 0.05
-	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.InitDecoderNorm = 256*1100, norm, 0.3
+	cfg.CheckpointTokens, cfg.Crosscoder.Norm, cfg.InitDecoderNorm = 256*800, norm, 0.3
 	cfg.JumpReLU.Bandwidth, cfg.JumpReLU.Init = 0.3, 0.1
 	switch {
 	case norm == CodeNormDecoupled:

@@ -225,7 +225,7 @@ func TestTemporalPlanted(t *testing.T) {
 	s := plantStories(16, 12, 6, 10, 500)
 	cfg := DefaultsFor(ArchTemporal)
 	cfg.DSAE, cfg.K, cfg.Batch, cfg.Tokens, cfg.LR, cfg.InitRows = 48, 1, 12*20, 12*20*2500, 3e-3, 1200
-	cfg.Temporal.Context, cfg.Temporal.Heads, cfg.CheckpointTokens, cfg.Decay = 12, 2, 12*20*1500, 0.2
+	cfg.Temporal.Context, cfg.Temporal.Heads, cfg.CheckpointTokens, cfg.Decay = 12, 2, 12*20*2300, 0.2
 	cfg, err := cfg.Resolve(16)
 	if err != nil {
 		t.Fatal(err)
