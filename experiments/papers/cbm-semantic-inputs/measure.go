@@ -3,8 +3,10 @@ package semanticinputs
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/internal/lab"
@@ -30,6 +32,9 @@ type audit struct {
 	Word      string          `json:"word"`
 	Mass      bottleneck.Mass `json:"mass"`
 	Rival     float64         `json:"rival"` // share of the other concept's word
+	// Missed and Change are what the tokens' attributions and the path's two ends differ by, and the ends' difference.
+	Missed float64 `json:"missed"`
+	Change float64 `json:"change"`
 }
 
 // probed is one held-out text's answer for one concept.
@@ -193,7 +198,8 @@ func (p *planted) audits(ctx context.Context, enc *bottleneck.Encoder, direction
 				if err != nil {
 					return nil, fmt.Errorf("%q: %w", texts[i].text, err)
 				}
-				out = append(out, audit{methods[m], d.name, d.phi, texts[i].key(p.pair, d.concept), mass, rival.Share})
+				change := a.Score - a.Baseline
+				out = append(out, audit{methods[m], d.name, d.phi, texts[i].key(p.pair, d.concept), mass, rival.Share, math.Abs(floats.Sum(a.Scores) - change), math.Abs(change)})
 			}
 		}
 	}

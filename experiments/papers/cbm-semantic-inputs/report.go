@@ -84,6 +84,14 @@ func (all results) report(ctx context.Context, s *study.Session, c *Config) erro
 		}
 	}
 	s.Table("attribution", t)
+	missed, change := 0.0, 0.0
+	for _, name := range names {
+		for _, a := range r.of(ig, name) {
+			missed, change = missed+a.Missed, change+a.Change
+		}
+	}
+	s.Text("Integrated gradients in %d midpoints miss %.1f %% of the change along the path (sum of what is missed over sum of the changes, in magnitude).", c.Steps, 100*missed/change)
+	s.Value("ig.missed", missed/change)
 	accuracy := report.Table{Caption: "Accuracy of the learned concepts on held-out texts", Columns: []report.Column{{Name: "phi asked"}, {Name: "phi"}, {Name: "both or none"}, {Name: "one of the two", Doc: "texts in which the other concept misleads"}}}
 	for _, phi := range c.Phi {
 		accuracy.Rows = append(accuracy.Rows, []any{phi, correlation(sizes(c.Train, phi)), lab.Cell(r.right(phi, false)), lab.Cell(r.right(phi, true))})

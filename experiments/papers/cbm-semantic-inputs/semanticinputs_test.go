@@ -13,11 +13,14 @@ import (
 
 // TestStudy carries the study out on one pair with few texts.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"minilm"}, "first=[sport]", "second=[law]", "phi=[1, 0]", "train=40", "held_out=4", "audited=2", "steps=2")
+	r := studytest.Run(t, Study(), []string{"minilm"}, "first=[sport]", "second=[law]", "phi=[1, 0]", "train=40", "held_out=4", "audited=2", "steps=6")
 	for _, name := range []string{"ig.share_phi0", "ig.share_phi1", "loo.share_phi0", "loo.rival_phi1", "accuracy.apart_phi0"} {
 		if m := studytest.Number(t, r, name); m.Value < 0 || m.Value > 1 || m.Low == nil {
 			t.Errorf("%s is %+v", name, m)
 		}
+	}
+	if missed := studytest.Number(t, r, "ig.missed").Value; missed > 0.2 {
+		t.Errorf("integrated gradients miss %.2f of the change", missed)
 	}
 	if a, b := studytest.Number(t, r, "accuracy.apart_phi1").Value, studytest.Number(t, r, "accuracy.apart_phi0").Value; a > b {
 		t.Errorf("accuracy where the concepts are apart: %.2f learned together, %.2f apart", a, b)
