@@ -78,6 +78,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newSAECmd(a),
 		newProbeCmd(a),
 		newVectorsCmd(a),
+		newEvalCmd(a),
 		newRunCmd(a),
 		newCaptureCmd(a),
 		newStoreCmd(a),

@@ -112,7 +112,9 @@ func experiments(a *app) []experiment {
 }
 
 // studies are those of papers and those behind commands.
-func studies() []study.Study { return append(papers.All(), removal.Study(), fitting.Study()) }
+func studies() []study.Study {
+	return append(papers.All(), removal.Study(), fitting.Study(), fitting.Tests())
+}
 
 // runFlags are the flags of `loupe run`.
 type runFlags struct {

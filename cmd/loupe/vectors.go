@@ -9,7 +9,7 @@ func newVectorsCmd(a *app) *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newVectorsAblateCmd(a), newVectorsFitCmd(a), newVectorsExportCmd(a), newVectorsCompareCmd(a))
-	cmd.AddCommand(newVectorsSteerCmd(a), newVectorsLensCmd(a), newVectorsConceptsCmd(a))
+	cmd.AddCommand(newVectorsAblateCmd(a), newVectorsFitCmd(a), newVectorsTestCmd(a), newVectorsFindCmd(a), newVectorsValidateCmd(a))
+	cmd.AddCommand(newVectorsCompareCmd(a), newVectorsExportCmd(a), newVectorsSteerCmd(a), newVectorsLensCmd(a), newVectorsConceptsCmd(a))
 	return cmd
 }

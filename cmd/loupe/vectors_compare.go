@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
 	"gonum.org/v1/gonum/mat"
 
@@ -91,8 +92,8 @@ projected through --model.`,
 	return cmd
 }
 
-// loaded loads a model; the caller frees it.
-func (f *modelFlags) loaded(ctx context.Context, a *app, ref string) (*model.Model, error) {
+// loaded loads a model onto b; the caller frees it.
+func (f *modelFlags) loaded(ctx context.Context, b compute.Backend, ref string) (*model.Model, error) {
 	path, err := f.resolve(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -101,20 +102,20 @@ func (f *modelFlags) loaded(ctx context.Context, a *app, ref string) (*model.Mod
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.open()
-	if err != nil {
-		return nil, err
-	}
 	return model.Load(ctx, b, path, opt)
 }
 
 func (a *app) compareModels(ctx context.Context, f *modelFlags, args []string, layers string, k int) (_ *comparisons, err error) {
-	before, err := f.loaded(ctx, a, args[0])
+	b, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	before, err := f.loaded(ctx, b, args[0])
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, before.Params.Free()) }()
-	after, err := f.loaded(ctx, a, args[1])
+	after, err := f.loaded(ctx, b, args[1])
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +195,11 @@ func (a *app) compareCards(ctx context.Context, f *modelFlags, args []string, re
 		gap.Sub(x, y)
 		change.L2 = mat.Norm(&gap, 2)
 	} else {
-		m, err := f.loaded(ctx, a, ref)
+		b, err := a.open()
+		if err != nil {
+			return nil, err
+		}
+		m, err := f.loaded(ctx, b, ref)
 		if err != nil {
 			return nil, err
 		}
