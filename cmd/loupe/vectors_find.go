@@ -43,6 +43,7 @@ type findReport struct {
 	Model      string        `json:"model"`
 	Candidates int           `json:"candidates"`
 	Lexicon    int           `json:"lexicon"` // tokens
+	Random     int           `json:"random"`  // directions of the null
 	Alpha      float64       `json:"alpha"`
 	Total      int           `json:"total"` // found
 	Found      []foundVector `json:"found"` // the strongest
@@ -58,8 +59,11 @@ func (r *findReport) Print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%d of %d value vectors of %s at a false discovery rate of %g; the null is random directions through the same unembedding\n", r.Total, r.Candidates, r.Model, r.Alpha)
-	return err
+	fmt.Fprintf(out, "%d of %d value vectors of %s at a false discovery rate of %g; the null is %d random directions through the same unembedding\n", r.Total, r.Candidates, r.Model, r.Alpha, r.Random)
+	if r.Total == 0 && float64(r.Candidates) > r.Alpha*float64(r.Random+1) {
+		fmt.Fprintf(out, "a single vector cannot pass with so few: raise --random towards %.0f, or look at fewer --layers\n", float64(r.Candidates)/r.Alpha)
+	}
+	return nil
 }
 
 func newVectorsFindCmd(a *app) *cobra.Command {
@@ -162,7 +166,7 @@ func (f *findFlags) run(ctx context.Context, a *app, ref string) (_ *findReport,
 		return nil, err
 	}
 	v, d := e.Dims()
-	r := &findReport{Model: m.Name, Alpha: f.cfg.Alpha}
+	r := &findReport{Model: m.Name, Alpha: f.cfg.Alpha, Random: f.cfg.Random}
 	words := f.words
 	if f.concept != "" {
 		own, err := conceptWords(f.concept)
