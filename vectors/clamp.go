@@ -88,5 +88,6 @@ func (c Clamp) EditAt(spec *model.Spec, site model.Site, batch, seq int, weight 
 	floats.ScaleTo(probe, sign, u)
 	e.Class.Gate = model.GateStep
 	e.Values["probe"], e.Values["threshold"] = vector32(probe), tensors.FromScalar(float32(sign*c.Value))
+	e.Values["sharpness"] = tensors.FromScalar(float32(0)) // a step has none, but a generation wants every tensor
 	return e, nil
 }

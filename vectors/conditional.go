@@ -249,5 +249,6 @@ func (g Gated) EditAt(spec *model.Spec, site model.Site, batch, seq int, weight 
 	}
 	e.Class.Gate = model.GateStep
 	e.Values["probe"], e.Values["threshold"] = vector32(u), tensors.FromScalar(float32(g.Threshold))
+	e.Values["sharpness"] = tensors.FromScalar(float32(0)) // a step has none, but a generation wants every tensor
 	return e, nil
 }

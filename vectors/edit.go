@@ -75,6 +75,7 @@ func (s Steering) EditAt(spec *model.Spec, site model.Site, batch, seq int, weig
 		if values["gate"], err = placed(spec, site, batch, seq, 1, weight); err != nil {
 			return nil, err
 		}
+		values["bias"] = zeros32(d)
 		values["V"] = matrix32(mat.NewDense(1, d, u))
 		values["U"] = matrix32(scaled(-1, mat.NewDense(1, d, u)))
 	}

@@ -198,6 +198,15 @@ func TestSteerGeneration(t *testing.T) {
 			t.Errorf("row %d: %v by the sum, %v one by one", r, together[r], apart[r])
 		}
 	}
+	// every kind of intervention acts while text is generated as in one pass
+	site := model.Site{Kind: model.ResidPost, Layer: 0}
+	for _, do := range []vectors.Intervention{
+		vectors.Clamp{Vector: wave(d, 0), Value: 6, Side: vectors.Floor},
+		vectors.Gated{Condition: vectors.Condition{Vector: wave(d, 1), Score: vectors.ScoreProjection}, Do: vectors.Steering{Vector: wave(d, 2), Strength: 3, Ablate: true, KeepNorm: true}},
+	} {
+		list := []vectors.Placed{{Site: site, Do: do}}
+		replay(list, generate(list, vectors.TokenMask{}, nil))
+	}
 	// the row whose condition does not hold is the plain one, the other one is steered
 	rowwise := generate(place(a, 4), vectors.TokenMask{}, []float32{0, 1})
 	if !slices.Equal(rowwise[0], plain[0]) || !slices.Equal(rowwise[1], steered[1]) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/gonum/mat"
+
+	"loupe/internal/npy"
 	"loupe/vectors"
 )
 
@@ -68,8 +72,8 @@ func writeSvec(t *testing.T, scale float64) string {
 	return path
 }
 
-// TestVectorsSteer: texts without and with vectors; strengths of two files add up, so that opposite ones leave the plain text; the
-// dose-response table has an interval for everything.
+// TestVectorsSteer: texts without and with vectors; strengths of two files add up, so that opposite ones leave the plain text; a
+// condition that never holds leaves it too; the dose-response table has an interval for everything.
 func TestVectorsSteer(t *testing.T) {
 	dir, v := tinyWithWords(t), writeSvec(t, 1)
 	steer := func(args ...string) []steeredText {
@@ -91,6 +95,15 @@ func TestVectorsSteer(t *testing.T) {
 	for _, r := range steer("--vector", v+":6", "--vector", v+":-6") {
 		if r.Plain != r.Steered {
 			t.Errorf("opposite strengths: %+v", r)
+		}
+	}
+	probe := filepath.Join(t.TempDir(), "probe.npy")
+	if err := npy.Write(probe, npy.F32([]int{36}, slices.Repeat([]float32{1}, 36))); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range steer("--vector", v+":6", "--when", "blocks.0.hook_resid_pre="+probe+":1e6") {
+		if r.Plain != r.Steered {
+			t.Errorf("a condition that never holds: %+v", r)
 		}
 	}
 	code, out, errs := cli(t, "vectors", "steer", dir, "w5 w9 w7", "w4 w3", "w8", "--max-new", "4", "--vector", v, "--layers", "1", "--doses=-20,0,20", "--concept", "w7,w11", "--against", "w20", "--json")
@@ -188,5 +201,35 @@ func TestVectorsLens(t *testing.T) {
 	again := read("--layers", "0", "--tuned", lens)
 	if len(again.Layers) != 2 || again.Layers[1].Lens != "tuned" || math.Abs(again.Layers[1].KL-trained.Layers[1].KL) > 1e-4 {
 		t.Errorf("read back %+v, trained %+v", again.Layers, trained.Layers)
+	}
+}
+
+// TestParseVectors: the card of a fitted vector gives its site and first direction, for the model that it is of alone; control vectors
+// of several files are added layer by layer.
+func TestParseVectors(t *testing.T) {
+	saved := vectors.Saved{Directions: mat.NewDense(2, 3, []float64{1, 2, 3, 4, 5, 6})}
+	saved.Name, saved.Method, saved.Site, saved.Layer, saved.D, saved.Model.Digest = "v", "lda", "blocks.1.hook_resid_post", 1, 3, "abc"
+	card, err := saved.Save(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseVectors([]string{card + ":2.5"}, nil, "abc")
+	if err != nil || len(got) != 1 || got[0].Strength != 2.5 || got[0].Site.String() != "blocks.1.hook_resid_post" || !slices.Equal(got[0].Vector, []float64{1, 2, 3}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := parseVectors([]string{card}, nil, "def"); !errors.Is(err, vectors.ErrOther) {
+		t.Errorf("a vector of another model: %v", err)
+	}
+	if _, err := parseVectors([]string{card}, []int{1}, "abc"); err == nil {
+		t.Error("--layers was accepted for a vector of one site")
+	}
+	a, b := writeSvec(t, 1), writeSvec(t, 10)
+	if got, err = parseVectors([]string{a + ":2", b + ":-0.1"}, []int{1}, ""); err != nil || len(got) != 1 || got[0].Site.Layer != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i, x := range got[0].Vector {
+		if want := math.Sin(float64(i*3 + 1)); math.Abs(x-want) > 1e-6 {
+			t.Errorf("entry %d is %v, want twice a file less a tenth of ten times it, %v", i, x, want)
+		}
 	}
 }

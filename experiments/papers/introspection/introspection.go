@@ -76,12 +76,11 @@ type half struct {
 }
 
 type experiment struct {
-	cfg        *Config
-	lab        *lab.Lab
-	at, read   model.Site
-	length     float64 // mean length of the activations at the injected site, first tokens left out
-	fit, test  *half
-	calibrated *vectors.Calibrated
+	cfg       *Config
+	lab       *lab.Lab
+	at, read  model.Site
+	length    float64 // mean length of the activations at the injected site, first tokens left out
+	fit, test *half
 }
 
 func run(ctx context.Context, s *study.Session, c *Config) error {
