@@ -2,6 +2,7 @@
 package papers
 
 import (
+	"loupe/experiments/papers/adawac"
 	"loupe/experiments/papers/axbench"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
@@ -22,18 +23,19 @@ import (
 // All returns the studies.
 func All() []study.Study {
 	return []study.Study{
+		adawac.Study(),
 		axbench.Study(),
-		introspection.Study(),
-		sliders.Study(),
-		semanticinputs.Study(),
 		cgbc.Study(),
 		conceptincongruence.Study(),
 		conceptvectors.Study(),
 		craft.Study(),
 		entanglement.Study(),
 		holistic.Study(),
+		introspection.Study(),
 		leace.Study(),
 		planted.Study(),
+		semanticinputs.Study(),
+		sliders.Study(),
 		sparsecbm.Study(),
 		tcav.Study(),
 	}
