@@ -7,6 +7,7 @@ import (
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
+	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/craft"
 	"loupe/experiments/papers/entanglement"
@@ -27,6 +28,7 @@ func All() []study.Study {
 		axbench.Study(),
 		cgbc.Study(),
 		conceptincongruence.Study(),
+		conceptmetrics.Study(),
 		conceptvectors.Study(),
 		craft.Study(),
 		entanglement.Study(),
