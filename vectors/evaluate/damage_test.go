@@ -121,7 +121,7 @@ func TestDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := subject(t, name)
 			c := DefaultConfig()
-			c.Documents, c.Questions, c.Neighbours, c.MaxLength, c.Resamples = 16, 16, 3, 16, 200
+			c.Documents, c.Questions, c.Neighbours, c.MaxLength, c.Resamples = 12, 12, 3, 16, 200
 			d, err := c.Texts(t.Context())
 			if err != nil {
 				t.Fatal(err)
