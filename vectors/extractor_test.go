@@ -93,7 +93,7 @@ func TestNNLSOptimality(t *testing.T) {
 // TestJacobians: the derivative of every smooth code against central differences.
 func TestJacobians(t *testing.T) {
 	s := reluSAE(1, 7, 9)
-	for _, x := range []Extractor{NMFExtractor{Config: DefaultHALS()}, SemiNMFExtractor{Config: DefaultHALS()}, PCAExtractor{}, SAEExtractor{SAE: s}} {
+	for _, x := range []Extractor{NMFExtractor{Config: DefaultHALS()}, SemiNMFExtractor{Config: DefaultHALS()}, PCAExtractor{}, SAEExtractor{SAE: s}, SAEExtractor{SAE: gatedSAE(2, 7, 9)}, SAEExtractor{SAE: rescaledSAE(3, 7, 9)}} {
 		a := normalRows(4, 40, 7)
 		if x.Name() == "nmf" {
 			a, _, _ = mixture(4, 40, 7, 3, 0.1)
@@ -133,6 +133,47 @@ func TestJacobians(t *testing.T) {
 	}
 	if _, err := ok(KMeansExtractor{Starts: 10, Rounds: 5}.Extract(t.Context(), normalRows(1, 9, 2), 2, 1))(t).Jacobian([]float64{1, 0}); !errors.Is(err, ErrArgument) {
 		t.Errorf("k-means: %v", err)
+	}
+}
+
+// gatedSAE lets latents through by biases of their own and scales them.
+func gatedSAE(seed uint64, d, f int) *sae.SAE {
+	s := reluSAE(seed, d, f)
+	s.Arch, s.BGate, s.BMag, s.RMag, s.BEnc = sae.ArchGated, make([]float32, f), make([]float32, f), make([]float32, f), nil
+	for l := range f {
+		s.BGate[l], s.BMag[l], s.RMag[l] = 0.1, 0.3, float32(l)/10-0.4
+	}
+	return s
+}
+
+// rescaledSAE multiplies scores by the norms of the decoder rows, which differ.
+func rescaledSAE(seed uint64, d, f int) *sae.SAE {
+	s := reluSAE(seed, d, f)
+	s.Arch, s.K, s.RescaleByDecoder = sae.ArchTopK, 3, true
+	for l := range f {
+		for j := range d {
+			s.WDec[l*d+j] *= 1 + float32(l)/3
+		}
+	}
+	return s
+}
+
+// TestSAEConceptsDecode: with all latents as concepts Decode is the autoencoder's reconstruction; an architecture whose decoder does more
+// than add is refused.
+func TestSAEConceptsDecode(t *testing.T) {
+	a := normalRows(4, 40, 7)
+	for name, s := range map[string]*sae.SAE{"relu": reluSAE(1, 7, 9), "gated": gatedSAE(2, 7, 9), "rescaled": rescaledSAE(3, 7, 9)} {
+		c := ok(SAEExtractor{SAE: s}.Extract(t.Context(), a, 9, 0))(t)
+		_, want, err := s.Reconstruct(float32s(flat(a)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeTo(t, name, flat(ok(c.Decode(c.U))(t)), float64s(want), 1e-5)
+	}
+	s := reluSAE(1, 7, 9)
+	s.Arch = sae.ArchMatchingPursuit
+	if _, err := (SAEExtractor{SAE: s}).Extract(t.Context(), a, 3, 0); !errors.Is(err, ErrArgument) {
+		t.Errorf("matching pursuit: %v", err)
 	}
 }
 
