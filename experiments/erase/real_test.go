@@ -58,7 +58,7 @@ func TestUCEOnMiniLM(t *testing.T) {
 	}
 	k := len(objects.Concepts)
 	number := make(map[string]int)
-	fit, test, synonyms := make([]prompts, k), make([]prompts, k), make([]prompts, k)
+	fit, test, synonyms, described := make([]prompts, k), make([]prompts, k), make([]prompts, k), make([]prompts, k)
 	for c, concept := range objects.Concepts {
 		number[concept.Name] = c
 		fit[c], test[c] = add(objects.Prompts(concept, false)), add(objects.Prompts(concept, true))
@@ -66,6 +66,8 @@ func TestUCEOnMiniLM(t *testing.T) {
 		for _, s := range concept.Synonyms[1:] {
 			synonyms[c].n += add(objects.Named(s, true)).n
 		}
+		described[c] = prompts{len(all), len(concept.Descriptions)}
+		all = append(all, concept.Descriptions...)
 	}
 	x := newEncoder(t).embed(all)
 	_, d := x.Dims()
@@ -109,6 +111,16 @@ func TestUCEOnMiniLM(t *testing.T) {
 		sum.Specific.Hits, sum.Specific.N = sum.Specific.Hits+a.Specific.Hits, sum.Specific.N+a.Specific.N
 		sum.General.Hits, sum.General.N = sum.General.Hits+a.General.Hits, sum.General.N+a.General.N
 	}
+	recognised := func(x *mat.Dense, class int) (s erase.Share) {
+		for _, p := range get[[]int](t)(zero.Predict(x)) {
+			s.N++
+			if p == class {
+				s.Hits++
+			}
+		}
+		return s
+	}
+	var implicit [2]erase.Share // descriptions that name nothing: before, after
 	condition, ratio := 0.0, 0.0
 	for target, concept := range objects.Concepts {
 		var others []prompts
@@ -120,6 +132,10 @@ func TestUCEOnMiniLM(t *testing.T) {
 		edit := get[*erase.Edit](t)(erase.UCE(erase.Request{Concepts: rows(fit[target]), Anchors: rows(fit[number[concept.Neighbours[0]]]), Preserve: rows(others...)}, erase.DefaultUCE()))
 		count(&before, judge(nil, target))
 		count(&after, judge(edit.Map, target))
+		for i, x := range []*mat.Dense{rows(described[target]), get[*mat.Dense](t)(edit.Apply(rows(described[target])))} {
+			s := recognised(x, target)
+			implicit[i] = erase.Share{Hits: implicit[i].Hits + s.Hits, N: implicit[i].N + s.N}
+		}
 		attack := get[*erase.Inverse](t)(edit.Invert(rows(fit[target])))
 		condition += attack.Condition / float64(k)
 		ratio += attack.NormRatio[0] / float64(k)
@@ -127,6 +143,10 @@ func TestUCEOnMiniLM(t *testing.T) {
 	rate := func(s erase.Share) float64 { return get[float64](t)(s.Rate()) }
 	t.Logf("%d texts; Acc_e %.3f, was %.3f; Acc_s %.3f, was %.3f; Acc_g %.3f, was %.3f; mean cond(E) %.3g, |E^-1 c|/|c| %.3g",
 		len(all), rate(after.Erased), rate(before.Erased), rate(after.Specific), rate(before.Specific), rate(after.General), rate(before.General), condition, ratio)
+	t.Logf("descriptions that do not name the object: recognised in %.3f of %d, were in %.3f", rate(implicit[1]), implicit[1].N, rate(implicit[0]))
+	if rate(implicit[0]) < 0.5 {
+		t.Error("the descriptions do not describe the objects")
+	}
 	if rate(before.Erased) < 0.9 {
 		t.Error("the encoder itself does not tell the objects apart")
 	}
