@@ -11,22 +11,25 @@ const lanes = 8
 // descend minimises |b - x w|² over one column of x [n, r] >= 0 at a time, given with = b w' [n, r] and gram = w w' [r, r].
 // Rows do not depend on each other. A concept without any weight (gram 0 on its diagonal) stays as it is.
 func descend(x, with blas64.General, gram *mat.Dense, sweeps int) {
-	n, r := x.Rows, x.Cols
-	parallelRows((n+lanes-1)/lanes, func(lo, hi int) {
-		rows, slope := make([][lanes]float64, r), make([][lanes]float64, r)
-		for i := lo * lanes; i < min(hi*lanes, n); i += lanes {
-			count := min(lanes, n-i)
-			transposeIn(rows, x, i, count)
-			transposeIn(slope, with, i, count)
-			descendLanes(rows, slope, gram.RawMatrix().Data, sweeps)
-			for l := range count {
-				out := x.Data[(i+l)*x.Stride:][:r]
-				for k := range out {
-					out[k] = rows[k][l]
-				}
+	parallelRows((x.Rows+lanes-1)/lanes, func(lo, hi int) { descendRows(x, with, gram, sweeps, lo*lanes, min(hi*lanes, x.Rows)) })
+}
+
+// descendRows is descend of the rows from..to.
+func descendRows(x, with blas64.General, gram *mat.Dense, sweeps, from, to int) {
+	r := x.Cols
+	rows, slope := make([][lanes]float64, r), make([][lanes]float64, r)
+	for i := from; i < to; i += lanes {
+		count := min(lanes, to-i)
+		transposeIn(rows, x, i, count)
+		transposeIn(slope, with, i, count)
+		descendLanes(rows, slope, gram.RawMatrix().Data, sweeps)
+		for l := range count {
+			out := x.Data[(i+l)*x.Stride:][:r]
+			for k := range out {
+				out[k] = rows[k][l]
 			}
 		}
-	})
+	}
 }
 
 // transposeIn puts count rows of x, from row i on, into the lanes.

@@ -62,13 +62,14 @@ func HALS(ctx context.Context, a, u0, w0 *mat.Dense, cfg HALSConfig) (*Factors, 
 			return nil, fmt.Errorf("vectors: HALS: %w", err)
 		}
 		gram, with := columnGram(columns), mat.NewDense(d, r, nil)
-		for lo := 0; lo < n; lo += halsRows { // rows of U depend on W alone, so that one pass over a serves both products
-			hi := min(lo+halsRows, n)
-			rows, u := view(a, lo, hi), view(f.U, lo, hi)
-			along := mat.NewDense(hi-lo, r, nil)
-			gemm.AddMulTrans(along.RawMatrix(), rows, f.W.RawMatrix())
-			descend(u, along.RawMatrix(), gram, cfg.Sweeps)
-			gemm.AddTransMul(with.RawMatrix(), rows, u)
+		parts := make([]*mat.Dense, (n+halsRows-1)/halsRows)
+		parallelRows(len(parts), func(first, end int) {
+			for i := first; i < end; i++ {
+				parts[i] = halsPart(a, f.U, f.W, gram, i*halsRows, min((i+1)*halsRows, n), cfg.Sweeps)
+			}
+		})
+		for _, p := range parts {
+			with.Add(with, p)
 		}
 		gram = columnGram(f.U)
 		descend(columns.RawMatrix(), with.RawMatrix(), gram, cfg.Sweeps)
@@ -92,8 +93,20 @@ func columnGram(x *mat.Dense) *mat.Dense {
 	return mat.DenseCopyOf(sum)
 }
 
-// halsRows of a stay in the cache between their two products.
-const halsRows = 1024
+// halsRows of a stay in a processor's cache between their two products.
+const halsRows = 256
+
+// halsPart updates rows lo..hi of u, which depend on w alone, and returns what they add to a'u [d, r]: one pass over a serves both.
+func halsPart(a, u, w, gram *mat.Dense, lo, hi, sweeps int) *mat.Dense {
+	const alone gemm.Workers = 1
+	d, r := a.RawMatrix().Cols, u.RawMatrix().Cols
+	rows, part := view(a, lo, hi), view(u, lo, hi)
+	along, out := mat.NewDense(hi-lo, r, nil), mat.NewDense(d, r, nil)
+	alone.AddMulTrans(along.RawMatrix(), rows, w.RawMatrix())
+	descendRows(part, along.RawMatrix(), gram, sweeps, 0, hi-lo)
+	alone.AddTransMul(out.RawMatrix(), rows, part)
+	return out
+}
 
 // view is rows lo..hi of x.
 func view(x *mat.Dense, lo, hi int) blas64.General {

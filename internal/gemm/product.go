@@ -6,8 +6,17 @@ import (
 	"gonum.org/v1/gonum/blas/blas64"
 )
 
+// Workers is how many processors a product may use. The result does not depend on it.
+type Workers int
+
+// AddMulTrans is Workers.AddMulTrans on the processors of this process.
+func AddMulTrans(c, a, b blas64.General) { Workers(runtime.GOMAXPROCS(0)).AddMulTrans(c, a, b) }
+
+// AddTransMul is Workers.AddTransMul on the processors of this process.
+func AddTransMul(c, a, b blas64.General) { Workers(runtime.GOMAXPROCS(0)).AddTransMul(c, a, b) }
+
 // AddMulTrans adds ab' to c [n, m] for a [n, d] and b [m, d].
-func AddMulTrans(c, a, b blas64.General) {
+func (w Workers) AddMulTrans(c, a, b blas64.General) {
 	blocks := Blocks(b.Rows)
 	pack := make([]float64, blocks*PanelRows*BlockCols)
 	for k := 0; k < a.Cols; k += PanelRows {
@@ -18,7 +27,7 @@ func AddMulTrans(c, a, b blas64.General) {
 				out[r*BlockCols] = v
 			}
 		}
-		share(runtime.GOMAXPROCS(0), func(first, step int) {
+		share(int(w), func(first, step int) {
 			const group = 16 * tileRows // rows whose terms stay in the cache while all blocks pass
 			for r := first * group; r < a.Rows; r += step * group {
 				for b := range blocks {
@@ -30,11 +39,11 @@ func AddMulTrans(c, a, b blas64.General) {
 }
 
 // AddTransMul adds a'b to c [d, m] for a [n, d] and b [n, m]; it is quickest where b is the narrow one.
-func AddTransMul(c, a, b blas64.General) {
+func (w Workers) AddTransMul(c, a, b blas64.General) {
 	d, m := a.Cols, b.Cols
 	flipped := blas64.General{Rows: m, Cols: d, Stride: d, Data: make([]float64, m*d)} // b'a, so that rows of a are read in order
 	blocks := Blocks(d)
-	share(runtime.GOMAXPROCS(0), func(first, step int) {
+	share(int(w), func(first, step int) {
 		var edge [PanelRows * BlockCols]float64
 		for k := 0; k < a.Rows; k += PanelRows {
 			n := min(PanelRows, a.Rows-k)
