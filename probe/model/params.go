@@ -18,6 +18,9 @@ type Params struct {
 	index   map[string]int
 }
 
+// Storage is the type in which the matrices are stored, as Plan.Storage wants it.
+func (p *Params) Storage() DType { return p.dtype }
+
 // Get returns a parameter by its canonical name, or nil. The tensor belongs to the Params.
 func (p *Params) Get(name string) *tensors.Tensor {
 	i, ok := p.index[name]
