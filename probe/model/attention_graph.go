@@ -64,12 +64,13 @@ func (f *forward) qkNorm(i int, name string, x *Node) *Node {
 	return x
 }
 
-// fullAttention attends within the batch and returns z [b,t,h,e].
+// fullAttention attends within the batch and returns z [b,t,h,e]; keys and values are grouped [b,t,k,e] or [b,t,h,e].
 func (f *forward) fullAttention(i int, q, k, v *Node) *Node {
 	s := f.spec
 	b, t := q.Shape().Dimensions[0], q.Shape().Dimensions[1]
-	groups := s.Heads / s.KVHeads
-	grouped := Reshape(q, b, t, s.KVHeads, groups, s.DHead)
+	keys := k.Shape().Dimensions[2]
+	groups := s.Heads / keys
+	grouped := Reshape(q, b, t, keys, groups, s.DHead)
 	scores := Reshape(Einsum("btkge,bske->bkgts", grouped, k), b, s.Heads, t, t)
 	scores = f.scaleScores(i, scores)
 	if f.rel != nil {
@@ -81,7 +82,7 @@ func (f *forward) fullAttention(i int, q, k, v *Node) *Node {
 	}
 	scores = f.site(Scores, i, Add(scores, f.maskBias(window)))
 	pattern := f.site(Pattern, i, Softmax(scores, -1)) // [b,h,t,s]
-	z := Einsum("bkgts,bske->btkge", Reshape(pattern, b, s.KVHeads, groups, t, t), v)
+	z := Einsum("bkgts,bske->btkge", Reshape(pattern, b, keys, groups, t, t), v)
 	return Reshape(z, b, t, s.Heads, s.DHead)
 }
 

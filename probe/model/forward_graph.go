@@ -18,6 +18,7 @@ type forward struct {
 	taps   map[Site]*Node     // values of sites after their edits
 	wanted map[Site]bool      // sites whose value something needs
 	cache  *cacheNodes        // nil but in a decoding step
+	edges  *edgePass          // nil but with an edge mask
 
 	ids       *Node // [b,t] int32; nil with embeddings as input
 	mask      *Node // [b,t] bool: real tokens
@@ -86,7 +87,14 @@ func (f *forward) runLayers() *Node {
 		x = f.embedGraph()
 	}
 	for i := from; i < to; i++ {
-		x = f.blockGraph(i, x)
+		if f.edges != nil {
+			x = f.edgeBlockGraph(i, x)
+		} else {
+			x = f.blockGraph(i, x)
+		}
+	}
+	if f.edges != nil {
+		x = Squeeze(f.receive(x, 1), 2)
 	}
 	return x
 }
@@ -105,6 +113,9 @@ func (f *forward) embedGraph() *Node {
 		}
 	}
 	x = f.site(Embed, 0, x)
+	if f.edges != nil {
+		f.send(ExpandAxes(x, 2))
+	}
 	if s.Positions == PosLearned {
 		x = Add(x, f.site(PosEmbed, 0, lookup(f.param("W_pos"), f.positions)))
 	}

@@ -21,6 +21,8 @@ type Inputs struct {
 	Input *tensors.Tensor
 	// Edits holds the run-time tensors of each edit of the plan; missing tensors are zeros.
 	Edits []map[string]*tensors.Tensor
+	// Edges holds the run-time tensors of an edge mask. Without a mask the pass is the plain one.
+	Edges map[string]*tensors.Tensor
 	// Objective holds the inputs of the plan's objective.
 	Objective map[string]*tensors.Tensor
 }
@@ -105,6 +107,12 @@ func (in *Inputs) prepare(s *Spec, p *Plan) (map[string]*tensors.Tensor, error) 
 		for name, value := range edit {
 			out[fmt.Sprintf("edit.%d.%s", i, name)] = value
 		}
+	}
+	for name, value := range in.Edges {
+		out["edges."+name] = value
+	}
+	if in.Edges["mask"] != nil && in.Edges["corrupted"] == nil {
+		return nil, errors.New("model: an edge mask without \"corrupted\", the values that cut senders take")
 	}
 	for name := range maps.Keys(in.Objective) {
 		out["objective."+name] = in.Objective[name]

@@ -10,7 +10,9 @@ import (
 type Objective struct {
 	Name   string
 	Inputs []Input
-	Graph  func(o ObjectiveInputs) *Node `json:"-"`
+	// Rows: Graph returns one value per batch row [b] instead of a scalar; gradients are of their sum.
+	Rows  bool
+	Graph func(o ObjectiveInputs) *Node `json:"-"`
 }
 
 // ObjectiveInputs is what an objective sees. Logits is nil when the plan asks for none.

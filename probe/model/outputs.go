@@ -35,6 +35,9 @@ func (o *Outputs) Objective() (float32, error) {
 	return tensors.ToScalar[float32](t), nil
 }
 
+// ObjectiveRows returns the values [b] of an objective with Rows.
+func (o *Outputs) ObjectiveRows() *tensors.Tensor { return o.tensors["objective"] }
+
 // Grad returns the gradient with respect to a site, or nil.
 func (o *Outputs) Grad(s Site) *tensors.Tensor { return o.tensors["grad:"+s.String()] }
 

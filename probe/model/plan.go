@@ -48,6 +48,7 @@ type Plan struct {
 	Logits     LogitsMode
 	Captures   []Capture
 	Edits      []Edit
+	Edges      *Edges // the edge-masked pass; nil: the plain one
 	Objective  *Objective
 	GradSites  []Site   // gradients of the objective with respect to these sites
 	GradParams []string // and to these parameters
@@ -104,7 +105,7 @@ func (p *Plan) validate(s *Spec) error {
 		return errors.New("model: plan: logits need all layers")
 	case p.Logits == LogitsAt && p.Gather < 1:
 		return errors.New("model: plan: logits at gathered positions need Gather > 0")
-	case p.Logits == LogitsNone && len(p.Captures) == 0 && p.Objective == nil:
+	case p.Logits == LogitsNone && len(p.Captures) == 0 && p.Objective == nil && (p.Edges == nil || !p.Edges.Senders && !p.Edges.Receivers):
 		return errors.New("model: plan: nothing is asked for; name captures, logits or an objective")
 	case p.Objective == nil && len(p.GradSites)+len(p.GradParams)+len(p.GradEdits) > 0:
 		return errors.New("model: plan: gradients need an objective")
@@ -130,6 +131,11 @@ func (p *Plan) validate(s *Spec) error {
 	for i := range p.Edits {
 		if err := p.Edits[i].validate(s); err != nil {
 			return fmt.Errorf("model: plan: edit %d: %w", i, err)
+		}
+	}
+	if p.Edges != nil {
+		if err := p.Edges.validate(s, p); err != nil {
+			return err
 		}
 	}
 	for _, site := range p.GradSites {

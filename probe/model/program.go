@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,6 +139,11 @@ func planInputs(s *Spec, p *Plan) []Input {
 			add(fmt.Sprintf("edit.%d.%s", i, tensor.Name), tensor.DType, tensor.Dims...)
 		}
 	}
+	if p.Edges != nil {
+		for _, tensor := range p.Edges.tensors(s, b, t) {
+			add("edges."+tensor.Name, tensor.DType, tensor.Dims...)
+		}
+	}
 	if p.Objective != nil {
 		for _, o := range p.Objective.Inputs {
 			add("objective."+o.Name, o.DType, o.Dims...)
@@ -196,12 +202,12 @@ func (p *Program) Run(ctx context.Context, params *Params, in Inputs) (*Outputs,
 	return o, nil
 }
 
-// zero returns a tensor of zeros for an edit input that the caller left out; "dims" defaults to ones.
+// zero returns a tensor of zeros for an input of an edit or of edges that the caller left out; "dims" defaults to ones.
 func (p *Program) zero(in Input) (*tensors.Tensor, error) {
 	if t, ok := p.zeros[in.Name]; ok {
 		return t, nil
 	}
-	optional := len(in.Name) > 5 && in.Name[:5] == "edit."
+	optional := strings.HasPrefix(in.Name, "edit.") || strings.HasPrefix(in.Name, "edges.")
 	if !optional {
 		return nil, fmt.Errorf("model: input %q %v is missing", in.Name, in.Dims)
 	}

@@ -51,6 +51,9 @@ func (f *forward) bind(in map[string]*Node) {
 			f.edits[i][t.Name] = in[fmt.Sprintf("edit.%d.%s", i, t.Name)]
 		}
 	}
+	if f.plan.Edges != nil {
+		f.edges = &edgePass{mask: in["edges.mask"], corrupted: in["edges.corrupted"]}
+	}
 	for _, r := range f.spec.Ropes {
 		f.angles = append(f.angles, f.ropeAnglesGraph(r))
 	}
@@ -92,6 +95,13 @@ func (p *Program) collect(f *forward, in map[string]*Node, logits *Node) []*Node
 			exceptions.Panicf("model: unknown reduction %q", c.Reduce)
 		}
 	}
+	edges := p.plan.Edges
+	if edges != nil && edges.Senders {
+		add("edges.senders", Concatenate(f.edges.senders, 2))
+	}
+	if edges != nil && edges.Receivers {
+		add("edges.receivers", Concatenate(f.edges.receivers, 2))
+	}
 	if p.plan.Objective == nil {
 		return out
 	}
@@ -100,6 +110,9 @@ func (p *Program) collect(f *forward, in map[string]*Node, logits *Node) []*Node
 		Input: func(name string) *Node { return in["objective."+name] },
 	})
 	add("objective", objective)
+	if p.plan.Objective.Rows {
+		objective = ReduceAllSum(objective)
+	}
 	var names []string
 	var wrt []*Node
 	for _, s := range p.plan.GradSites {
@@ -112,10 +125,28 @@ func (p *Program) collect(f *forward, in map[string]*Node, logits *Node) []*Node
 		name := fmt.Sprintf("edit.%d.%s", e.Edit, e.Name)
 		names, wrt = append(names, "grad:"+name), append(wrt, in[name])
 	}
-	if len(wrt) > 0 {
-		for i, gradient := range Gradient(objective, wrt...) {
-			add(names[i], gradient)
-		}
+	own := len(wrt)
+	if edges != nil && edges.gradients() {
+		wrt = append(wrt, f.edges.receivers...)
+	}
+	if len(wrt) == 0 {
+		return out
+	}
+	gradients := Gradient(objective, wrt...)
+	for i, name := range names {
+		add(name, gradients[i])
+	}
+	if gradients = gradients[own:]; len(gradients) == 0 {
+		return out
+	}
+	if edges.GradMask {
+		add("grad:edges.mask", f.edgeProducts(f.edges.change, gradients))
+	}
+	if edges.GradReceivers {
+		add("grad:edges.receivers", Concatenate(gradients, 2))
+	}
+	if edges.Scores {
+		add("edges.scores", f.edgeProducts(in["edges.direction"], gradients))
 	}
 	return out
 }

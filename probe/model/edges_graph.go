@@ -1,0 +1,180 @@
+package model
+
+import (
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// edgePass is the state of an edge-masked forward pass; see Edges.
+type edgePass struct {
+	mask      *Node   // [..,u,v]
+	corrupted *Node   // [b,t,u,d]
+	senders   []*Node // [b,t,n,d] each, in order
+	change    *Node   // [b,t,k,d]: corrupted minus current output of the k senders so far
+	receivers []*Node // [b,t,n,d] each, in order
+	fed       []int   // senders that reach each of them
+	column    int     // receivers so far
+}
+
+// send appends senders [b,t,n,d].
+func (f *forward) send(x *Node) {
+	e := f.edges
+	from := 0
+	if e.change != nil {
+		from = e.change.Shape().Dimensions[2]
+	}
+	to := from + x.Shape().Dimensions[2]
+	change := Sub(Slice(e.corrupted, AxisRange(), AxisRange(), AxisRange(from, to), AxisRange()), x)
+	e.senders = append(e.senders, x)
+	if e.change == nil {
+		e.change = change
+	} else {
+		e.change = Concatenate([]*Node{e.change, change}, 2)
+	}
+}
+
+// receive returns the inputs [b,t,n,d] of the next n receivers of the residual stream x [b,t,d].
+func (f *forward) receive(x *Node, n int) *Node {
+	e, m := f.edges, f.edges.mask
+	d := x.Shape().Dimensions
+	k := e.change.Shape().Dimensions[2]
+	spec := make([]SliceAxisSpec, m.Rank())
+	for i := range spec {
+		spec[i] = AxisRange()
+	}
+	spec[m.Rank()-2], spec[m.Rank()-1] = AxisRange(0, k), AxisRange(e.column, e.column+n)
+	part := Slice(m, spec...)
+	axes := ""
+	if f.plan.Edges.Batch {
+		axes += "b"
+	}
+	if f.plan.Edges.Tokens {
+		axes += "t"
+	}
+	moved := Einsum("btud,"+axes+"uv->btvd", e.change, part)
+	out := Add(BroadcastToDims(ExpandAxes(x, 2), d[0], d[1], n, d[2]), moved)
+	e.receivers, e.fed = append(e.receivers, out), append(e.fed, k)
+	e.column += n
+	return out
+}
+
+// edgeBlockGraph is blockGraph with one input per receiver; x is the sum of what the senders wrote.
+func (f *forward) edgeBlockGraph(i int, x *Node) *Node {
+	s := f.spec
+	x = f.site(ResidPre, i, x)
+	heads := f.receive(x, 3*s.Heads)
+	if s.Place != OutputNorm {
+		heads, _, _ = f.normGraph(blockName(i, "ln1"), heads)
+	}
+	mlpInput := func(x *Node) *Node {
+		in := Squeeze(f.receive(x, 1), 2)
+		if s.Place == OutputNorm {
+			return in
+		}
+		return f.blockNorm(i, "ln2", ln2Sites, in)
+	}
+	var in *Node
+	if s.Parallel {
+		in = mlpInput(x)
+	}
+	x = Add(x, f.edgeAttnGraph(i, heads))
+	if !s.Parallel {
+		x = f.site(ResidMid, i, x)
+		in = mlpInput(x)
+	}
+	out := f.mlpGraph(i, in)
+	f.send(ExpandAxes(out, 2))
+	return f.site(ResidPost, i, Add(x, out))
+}
+
+// edgeAttnGraph is attnGraph on the normalised inputs [b,t,3h,d] of queries, keys and values; it sends each head's part.
+func (f *forward) edgeAttnGraph(i int, x *Node) *Node {
+	s := f.spec
+	groups := s.Heads / s.KVHeads
+	project := func(part int, name string, heads int) *Node {
+		in := Slice(x, AxisRange(), AxisRange(), AxisRange(part*s.Heads, (part+1)*s.Heads), AxisRange()) // [b,t,h,d]
+		ungroup := func(w *Node) *Node {                                                                 // [k,..] to [h,..]
+			if heads == s.Heads {
+				return w
+			}
+			dims := w.Shape().Dimensions
+			wide := append([]int{heads, groups}, dims[1:]...)
+			return Reshape(BroadcastToDims(ExpandAxes(w, 1), wide...), append([]int{s.Heads}, dims[1:]...)...)
+		}
+		w := ungroup(Reshape(f.param(blockName(i, "W_"+name)), heads, s.DHead, s.DModel))
+		y := Einsum("bthd,hed->bthe", in, w)
+		if s.QKVBias {
+			y = Add(y, ExpandLeftToRank(ungroup(Reshape(f.param(blockName(i, "b_"+name)), heads, s.DHead)), 4))
+		}
+		return y
+	}
+	q, k, v := f.site(Q, i, project(0, "Q", s.Heads)), project(1, "K", s.KVHeads), project(2, "V", s.KVHeads)
+	q, k = f.qkNorm(i, "q_norm", q), f.edgeKeyNorm(i, k)
+	if s.Positions == PosRotary {
+		angles := f.angles[s.RopeOf[i]]
+		q, k = f.site(RotQ, i, rotate(q, angles)), rotate(k, angles)
+	}
+	z := f.site(Z, i, f.fullAttention(i, q, k, v))
+	result := f.site(Result, i, Einsum("bthe,dhe->bthd", z, Reshape(f.param(blockName(i, "W_O")), s.DModel, s.Heads, s.DHead)))
+	out := ReduceSum(result, 2)
+	if s.OBias {
+		out = Add(out, ExpandLeftToRank(f.param(blockName(i, "b_O")), 3))
+	}
+	if s.Place == SandwichNorm || s.Place == OutputNorm {
+		out = f.site(AttnSubOut, i, out)
+		name := blockName(i, "ln1_post")
+		normed, _, scale := f.normGraph(name, out)
+		out, result = normed, f.normShare(name, result, scale)
+	}
+	f.send(result)
+	return f.site(AttnOut, i, out)
+}
+
+// edgeKeyNorm is qkNorm of ungrouped keys [b,t,h,e]: a norm across heads takes one query head of each group at a time,
+// so that equal inputs give the grouped keys.
+func (f *forward) edgeKeyNorm(i int, k *Node) *Node {
+	s := f.spec
+	groups := s.Heads / s.KVHeads
+	if s.QKNorm != QKNormWidth || groups == 1 {
+		return f.qkNorm(i, "k_norm", k)
+	}
+	d := k.Shape().Dimensions
+	k = TransposeAllAxes(Reshape(k, d[0], d[1], s.KVHeads, groups, d[3]), 0, 1, 3, 2, 4)
+	k = f.qkNorm(i, "k_norm", Reshape(k, d[0], d[1]*groups, s.KVHeads, d[3]))
+	k = TransposeAllAxes(Reshape(k, d[0], d[1], groups, s.KVHeads, d[3]), 0, 1, 3, 2, 4)
+	return Reshape(k, d...)
+}
+
+// normShare divides a norm of a sum among its terms x [b,t,n,d] by the sum's own divisor [b,t,1]: the shares add up to the
+// normalised sum without the bias.
+func (f *forward) normShare(name string, x, scale *Node) *Node {
+	s := f.spec
+	if s.Norm == LayerNorm {
+		x = Sub(x, ReduceAndKeep(x, ReduceMean, -1))
+	}
+	w := ExpandLeftToRank(f.param(name+".w"), x.Rank())
+	if s.Norm == RMSNormOne {
+		w = OnePlus(w)
+	}
+	return Mul(Div(x, ExpandAxes(scale, 2)), w)
+}
+
+// edgeProducts returns [b,u,v] (with a token axis [b,t,u,v]): the products of x [b,t,u,d] with the gradients at the
+// receivers, zero where there is no edge.
+func (f *forward) edgeProducts(x *Node, gradients []*Node) *Node {
+	out, u := "buv", f.spec.EdgeSenders()
+	if f.plan.Edges.Tokens {
+		out = "btuv"
+	}
+	parts := make([]*Node, len(gradients))
+	for i, g := range gradients {
+		k := f.edges.fed[i]
+		p := Einsum("btud,btvd->"+out, Slice(x, AxisRange(), AxisRange(), AxisRange(0, k), AxisRange()), g)
+		if k < u {
+			dims := append([]int{}, p.Shape().Dimensions...)
+			dims[len(dims)-2] = u - k
+			p = Concatenate([]*Node{p, Zeros(f.g, shapeOf(floatType, dims...))}, -2)
+		}
+		parts[i] = p
+	}
+	return Concatenate(parts, -1)
+}
