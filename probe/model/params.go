@@ -93,6 +93,17 @@ func (p *Params) FreeUnshared(q *Params) error {
 	return nil
 }
 
+// Unshared is the number of weights that p does not share with q.
+func (p *Params) Unshared(q *Params) int64 {
+	n := int64(0)
+	for i, t := range p.tensors {
+		if t != q.tensors[i] {
+			n += int64(t.Shape().Size())
+		}
+	}
+	return n
+}
+
 // Free releases the weights.
 func (p *Params) Free() error {
 	for i, t := range p.tensors {

@@ -23,7 +23,8 @@ type Encoder struct {
 	Tokenizer *token.Tokenizer
 	Pool      string // which of a text's states is its embedding, one of erase.Selectors
 
-	words []float32 // embedding table [vocabulary, d], read when it is first asked for
+	words []float32            // embedding table [vocabulary, d], read when it is first asked for
+	kept  map[string][]float64 // embeddings [d] of the original encoder
 }
 
 // New returns an encoder. pool "" is what the model's kind pools: mean where a sentence encoder says nothing else, eos of CLIP, cls of

@@ -48,13 +48,44 @@ func (e *Encoder) StatesAt(ctx context.Context, v *Variant, layer int, texts []s
 	return out, err
 }
 
-// Embed returns one embedding a text [n, d].
+// Embed returns one embedding a text [n, d]. Those of the original encoder are kept, for the fits of a study ask for the same
+// prompts again and again.
 func (e *Encoder) Embed(ctx context.Context, v *Variant, texts []string) (*mat.Dense, error) {
-	states, err := e.States(ctx, v, texts)
-	if err != nil {
-		return nil, err
+	if v != nil {
+		states, err := e.States(ctx, v, texts)
+		if err != nil {
+			return nil, err
+		}
+		return e.Rows(states)
 	}
-	return e.Rows(states)
+	var missing []string
+	for _, t := range texts {
+		if _, in := e.kept[t]; !in {
+			missing = append(missing, t)
+		}
+	}
+	if len(missing) > 0 {
+		states, err := e.States(ctx, nil, missing)
+		if err != nil {
+			return nil, err
+		}
+		if e.kept == nil {
+			e.kept = make(map[string][]float64)
+		}
+		for i, s := range states {
+			if e.kept[missing[i]], err = e.Pooled(s); err != nil {
+				return nil, fmt.Errorf("encoder: %q: %w", missing[i], err)
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return nil, errors.New("encoder: no text to embed")
+	}
+	out := mat.NewDense(len(texts), e.Width(), nil)
+	for i, t := range texts {
+		out.SetRow(i, e.kept[t])
+	}
+	return out, nil
 }
 
 // Rows are the embeddings [n, d] of states.

@@ -111,6 +111,21 @@ func NewTask(cfg TaskConfig) (*Task, error) {
 	return t, nil
 }
 
+// NewTarget makes a target of a name that the suite has not, in the templates of one of its domains. It has no synonyms, neighbours or
+// descriptions.
+func NewTarget(domain, name, anchor string) (Target, error) {
+	domains, err := text.ErasureSuite()
+	if err != nil {
+		return Target{}, err
+	}
+	for _, d := range domains {
+		if d.Name == domain {
+			return newTarget(d, text.ErasureConcept{Name: name, Domain: domain, Super: anchor}, AnchorSuper), nil
+		}
+	}
+	return Target{}, fmt.Errorf("task: the suite has no domain %q", domain)
+}
+
 func newTarget(d text.ErasureDomain, c text.ErasureConcept, anchor string) Target {
 	t := Target{ErasureConcept: c, Anchor: c.Super, Fit: texts(d.Prompts(c, false)), Held: texts(d.Prompts(c, true))}
 	if anchor == AnchorNeighbour {

@@ -1,0 +1,99 @@
+package evaluate_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/evaluate"
+	"loupe/experiments/erase/method"
+	"loupe/internal/graphtest"
+	"loupe/probe/model"
+	"loupe/probe/token"
+)
+
+func open(t *testing.T) *encoder.Encoder {
+	t.Helper()
+	dir := graphtest.Model(t, "minilm")
+	engine := model.NewEngine(graphtest.Backend(t), nil)
+	m, err := model.Load(t.Context(), engine.Backend(), dir, model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Params.Free(); err != nil {
+			t.Error(err)
+		}
+	})
+	tok, err := token.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := encoder.New(engine, m, tok, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestRows: on MiniLM, doing nothing changes nothing and comes last, UCE beats it and the random subspace, and its inverse brings the
+// concept back.
+func TestRows(t *testing.T) {
+	cfg := evaluate.DefaultConfig()
+	cfg.Task.Erase, cfg.Task.HeldOut, cfg.Task.Benign = []string{"dog", "church"}, 16, 32
+	cfg.Seeds, cfg.Grid, cfg.Generated, cfg.Together = 2, 2, 12, []int{1, 8}
+	s, err := evaluate.NewSuite(t.Context(), open(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []*evaluate.Row
+	for _, name := range []string{"nothing", "random-subspace", "leace", "uce"} {
+		m, err := method.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := s.Row(t.Context(), m, name, m.Config(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s; drift %.3f, probe %.3f (shuffled %.3f), identical %.2f, %.4f s, %d bytes", row.Line(), row.Drift.Value, row.ProbeAfter.Value, row.ProbeShuffled.Value,
+			row.Identical.Value, row.Seconds, row.Bytes)
+		rows = append(rows, row)
+	}
+	nothing, uce := rows[0], rows[3]
+	if nothing.Drift.High != 0 || nothing.Identical.Value != 1 || nothing.Erased.Value < 0.9 || nothing.Harmonic.Value > 0.2 || nothing.Bytes != 0 {
+		t.Errorf("doing nothing: drift %v, identical %v, Acc_e %v, H %v, %d bytes", nothing.Drift, nothing.Identical, nothing.Erased, nothing.Harmonic, nothing.Bytes)
+	}
+	if nothing.ProbeAfter.Value != nothing.ProbeBefore.Value || nothing.ProbeAfter.Value < 0.4 {
+		t.Errorf("doing nothing: a fresh probe gains %v, before %v", nothing.ProbeAfter.Value, nothing.ProbeBefore.Value)
+	}
+	if math.Abs(nothing.ProbeShuffled.Value) > 0.3 {
+		t.Errorf("a probe of shuffled labels gains %v", nothing.ProbeShuffled.Value)
+	}
+	if !uce.Beats || uce.Erased.Value > 0.05 || uce.Reached == nil || uce.Reached.Value < 0.9 || uce.Condition.Value <= 1 {
+		t.Errorf("UCE: %s; Acc_e %v, inverse reaches %v with cond(E) %v", uce.Verdict, uce.Erased.Value, uce.Reached, uce.Condition)
+	}
+	if rows[1].Beats || !strings.Contains(rows[1].Verdict, "control") {
+		t.Errorf("the random subspace: %s", rows[1].Verdict)
+	}
+	if len(uce.Together) != 2 || uce.Together[1].Concepts != 8 || uce.Together[1].Erased.Value > 0.2 {
+		t.Errorf("eight people at once: %+v", uce.Together)
+	}
+	if len(uce.BySeed) != 2 {
+		t.Errorf("H by seed: %v", uce.BySeed)
+	}
+	table := evaluate.Table(rows)
+	for _, r := range table.Rows {
+		if len(r) != len(table.Columns) {
+			t.Fatalf("%d cells for %d columns", len(r), len(table.Columns))
+		}
+	}
+	if _, err := evaluate.NewSuite(t.Context(), open(t), evaluate.Config{Task: cfg.Task}); err == nil {
+		t.Error("a configuration without seeds passed")
+	}
+	cfg.Task.Erase = []string{"unicorn"}
+	if _, err := evaluate.NewSuite(t.Context(), open(t), cfg); err == nil || !strings.Contains(err.Error(), "unicorn") {
+		t.Errorf("erasing what the suite has not: %v", err)
+	}
+}
