@@ -65,7 +65,7 @@ func (r *Probe) Queries(uint64) *mat.Dense { return nil }
 // ReadGraph implements Reader.
 func (r *Probe) ReadGraph(h, mask *graph.Node, input func(string) *graph.Node) (out, counts *graph.Node) {
 	out, counts = linearGraph(r.Pooling, h, mask, input("reader.W"))
-	return graph.Add(out, graph.ExpandAxes(input("reader.b"), 0, 0)), counts
+	return graph.Add(out, graph.ExpandAxes(input("reader.b"), 0, 1)), counts
 }
 
 // Read implements Reader.

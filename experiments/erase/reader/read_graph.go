@@ -55,7 +55,7 @@ func attentionGraph(h, mask, k, v, q *graph.Node) (out, counts *graph.Node) {
 	k.AssertDims(n, w, dims[2])
 	v.AssertDims(n, w, dims[2])
 	scores := graph.MulScalar(graph.Einsum("nmw,btnw->bnmt", q, graph.Einsum("btd,nwd->btnw", h, k)), 1/math.Sqrt(float64(w)))
-	visible := graph.BroadcastToDims(graph.ExpandAxes(mask, 1, 1), b, n, m, t) // [b, n, m, t]
+	visible := graph.BroadcastToDims(graph.ExpandAxes(mask, 1, 2), b, n, m, t) // [b, n, m, t]
 	pattern := graph.Softmax(graph.Where(visible, scores, graph.AddScalar(graph.ZerosLike(scores), -1e9)), -1)
 	read := graph.Einsum("bnmt,btnw->bmnw", pattern, graph.Einsum("btd,nwd->btnw", h, v))
 	return graph.Reshape(read, b, m, n*w), graph.Ones(h.Graph(), shapes.Make(h.DType(), b, m))
