@@ -83,7 +83,7 @@ func (e *device) step(in stepInput) (stepOutput, error) {
 	n, d, f := e.cfg.Batch, e.cfg.inWidth(), e.cfg.latents()
 	k := adamStep(e.cfg, in.rate, in.t, 1)
 	knobs := make([]float32, numKnobs)
-	knobs[knobRate], knobs[knobRoot] = k.rate, k.root
+	knobs[knobRate], knobs[knobRoot] = k.Rate, k.Root
 	knobs[knobAux], knobs[knobCoef] = float32(auxCoef(e.cfg, n, len(in.dead), 0)), float32(in.coef)
 	x := tensors.FromFlatDataAndDimensions(in.x, n, d)
 	defer x.MustFinalizeAll()

@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/gomlx/compute"
+
+	"loupe/internal/adam"
 )
 
 // ErrNonFinite says that a training step met NaN or Inf. The step was not applied.
@@ -75,15 +77,8 @@ func newEngine(b compute.Backend, name string, cfg Config, p params) (engine, er
 }
 
 // adamStep returns the numbers of Adam's step t with gradients scaled by scale.
-func adamStep(cfg Config, rate float64, t int64, scale float64) adamCoef {
-	return adamCoef{
-		scale: float32(scale),
-		b1:    float32(cfg.Beta1), c1: float32(1 - cfg.Beta1),
-		b2: float32(cfg.Beta2), c2: float32(1 - cfg.Beta2),
-		rate: float32(rate / (1 - math.Pow(cfg.Beta1, float64(t)))),
-		root: float32(1 / math.Sqrt(1-math.Pow(cfg.Beta2, float64(t)))),
-		eps:  float32(cfg.AdamEps),
-	}
+func adamStep(cfg Config, rate float64, t int64, scale float64) adam.Coef {
+	return adam.New(rate, cfg.Beta1, cfg.Beta2, cfg.AdamEps, 0, t, scale)
 }
 
 // clipScale is the factor that brings a gradient of norm g down to the limit, as torch's clip_grad_norm_ has it.

@@ -3,6 +3,7 @@ package sae
 import (
 	"math"
 
+	"loupe/internal/adam"
 	"loupe/internal/matmul"
 )
 
@@ -63,7 +64,7 @@ func (h *hybrid) gradients(coef float64) float64 {
 
 // update performs Adam's step on every weight (a latent without gradient still moves by its momentum) and restores
 // the decoder's constraint.
-func (h *hybrid) update(k adamCoef) {
+func (h *hybrid) update(k adam.Coef) {
 	d, wide, f := h.d, h.w, h.cfg.DSAE
 	zero := make([]float32, max(d, wide))
 	w, m, v, g := h.p.w, h.p.m, h.p.v, h.grad
@@ -75,18 +76,18 @@ func (h *hybrid) update(k adamCoef) {
 			if h.active[i] {
 				ge, gd = g.enc[a:b], g.dec[from:to]
 			}
-			adam(&k, w.enc[a:b], m.enc[a:b], v.enc[a:b], ge)
-			adam(&k, w.dec[from:to], m.dec[from:to], v.dec[from:to], gd)
+			adam.Step(&k, w.enc[a:b], m.enc[a:b], v.enc[a:b], ge)
+			adam.Step(&k, w.dec[from:to], m.dec[from:to], v.dec[from:to], gd)
 			bound(h.cfg.Decoder, w.dec[from:to])
 		}
-		adam(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
+		adam.Step(&k, w.bEnc[lo:hi], m.bEnc[lo:hi], v.bEnc[lo:hi], g.bEnc[lo:hi])
 		if h.cfg.jumps() {
 			theta := w.more[0][lo:hi]
 			for j, v := range theta {
 				theta[j] = max(v, 0)
 			}
-			adam(&k, theta, m.more[0][lo:hi], v.more[0][lo:hi], g.more[0][lo:hi])
+			adam.Step(&k, theta, m.more[0][lo:hi], v.more[0][lo:hi], g.more[0][lo:hi])
 		}
 	})
-	adam(&k, w.bDec, m.bDec, v.bDec, g.bDec)
+	adam.Step(&k, w.bDec, m.bDec, v.bDec, g.bDec)
 }

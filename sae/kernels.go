@@ -47,27 +47,6 @@ func tailDot(x, y []float32) float32 {
 	return sum
 }
 
-// adamCoef are the numbers of one Adam step (arXiv:1412.6980, in PyTorch's order of operations):
-//
-//	g = scale g;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= rate m / (sqrt(v) root + eps)
-//
-// with rate = lr / (1-b1^t) and root = 1 / sqrt(1-b2^t).
-type adamCoef struct {
-	scale, b1, c1, b2, c2, rate, root, eps float32
-}
-
-// adamPlain updates weights w and moments m and v by gradient g.
-func adamPlain(k *adamCoef, w, m, v, g []float32) {
-	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
-	for i := range w {
-		gi := g[i] * k.scale
-		mi := float32(k.b1*m[i]) + float32(k.c1*gi)
-		vi := float32(k.b2*v[i]) + float32(float32(k.c2*gi)*gi)
-		m[i], v[i] = mi, vi
-		w[i] -= float32(k.rate*mi) / (float32(sqrt32(vi)*k.root) + k.eps)
-	}
-}
-
 // finishTilePlain turns the products of a tile into scores, (product + bias) scale, and marks those above both their row's
 // limit and their column's floor, or those whose magnitude is. It tells whether there are any; scores of rows without any
 // are left unfinished.

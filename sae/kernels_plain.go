@@ -10,8 +10,6 @@ func axpy(a float32, x, y []float32) { axpyPlain(a, x, y) }
 
 func dot(x, y []float32) float32 { return dotPlain(x, y) }
 
-func adam(k *adamCoef, w, m, v, g []float32) { adamPlain(k, w, m, v, g) }
-
 func finishTile(t *tile, c tileColumns, limits []float32, magnitude bool) bool {
 	return finishTilePlain(t, c, limits, magnitude)
 }

@@ -53,30 +53,6 @@ func dot(x, y []float32) float32 {
 	return foldLanes(&lane) + tailDot(x, y)
 }
 
-// adam updates weights w and moments m and v by gradient g.
-func adam(k *adamCoef, w, m, v, g []float32) {
-	if !archsimd.X86.AVX2() {
-		adamPlain(k, w, m, v, g)
-		return
-	}
-	m, v, g = m[:len(w)], v[:len(w)], g[:len(w)]
-	scale, rate, root, eps := archsimd.BroadcastFloat32x8(k.scale), archsimd.BroadcastFloat32x8(k.rate), archsimd.BroadcastFloat32x8(k.root), archsimd.BroadcastFloat32x8(k.eps)
-	b1, c1 := archsimd.BroadcastFloat32x8(k.b1), archsimd.BroadcastFloat32x8(k.c1)
-	b2, c2 := archsimd.BroadcastFloat32x8(k.b2), archsimd.BroadcastFloat32x8(k.c2)
-	for len(w) >= 8 {
-		gi := archsimd.LoadFloat32x8Slice(g).Mul(scale)
-		mi := b1.Mul(archsimd.LoadFloat32x8Slice(m)).Add(c1.Mul(gi))
-		vi := b2.Mul(archsimd.LoadFloat32x8Slice(v)).Add(c2.Mul(gi).Mul(gi))
-		mi.StoreSlice(m)
-		vi.StoreSlice(v)
-		step := rate.Mul(mi).Div(vi.Sqrt().Mul(root).Add(eps))
-		archsimd.LoadFloat32x8Slice(w).Sub(step).StoreSlice(w)
-		w, m, v, g = w[8:], m[8:], v[8:], g[8:]
-	}
-	archsimd.ClearAVXUpperBits()
-	adamPlain(k, w, m, v, g)
-}
-
 // finishTile is finishTilePlain.
 func finishTile(t *tile, c tileColumns, limits []float32, magnitude bool) bool {
 	if !archsimd.X86.AVX512() {

@@ -31,7 +31,7 @@ const (
 // The places of the run-time numbers of a step.
 const (
 	knobRate = iota
-	knobRoot // see adamCoef
+	knobRoot // see adam.Coef
 	knobAux  // see auxCoef
 	knobCoef // weight of the sparsity term
 	numKnobs
@@ -125,7 +125,7 @@ func project(w weightNodes) weightNodes {
 	return out
 }
 
-// adamGraph is one Adam step (see adamCoef); it returns the new weights and moments.
+// adamGraph is one Adam step (see adam.Coef); it returns the new weights and moments.
 func adamGraph(cfg Config, w, m, v, g, rate, root *Node) (*Node, *Node, *Node) {
 	m = Add(MulScalar(m, cfg.Beta1), MulScalar(g, 1-cfg.Beta1))
 	v = Add(MulScalar(v, cfg.Beta2), MulScalar(Square(g), 1-cfg.Beta2))

@@ -10,6 +10,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"loupe/internal/adam"
 	"loupe/internal/graphtest"
 )
 
@@ -135,8 +136,8 @@ func TestKernelsEqualPlain(t *testing.T) {
 			}
 			b[i] = slices.Clone(a[i])
 		}
-		adam(&k, a[0], a[1], a[2], a[3])
-		adamPlain(&k, b[0], b[1], b[2], b[3])
+		adam.Step(&k, a[0], a[1], a[2], a[3])
+		adam.StepPlain(&k, b[0], b[1], b[2], b[3])
 		for i, name := range []string{"w", "m", "v"} {
 			nearly(t, "adam "+name, a[i], b[i], 0, 0)
 		}
