@@ -39,6 +39,7 @@ func All() []Method {
 		rece(),
 		trce(),
 		realEra(),
+		spm(),
 	}
 }
 
