@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/reader"
 	"loupe/internal/adam"
 	"loupe/probe/model"
 )
@@ -38,6 +39,7 @@ type Gradients struct {
 type Fitter struct {
 	e     *encoder.Encoder
 	a     *Adapter
+	read  *reader.Identity
 	names []string
 	rate  float64
 	steps int64
@@ -50,7 +52,11 @@ func NewFitter(e *encoder.Encoder, a *Adapter, rate float64) (*Fitter, error) {
 	if !(rate > 0) || math.IsInf(rate, 0) {
 		return nil, fmt.Errorf("adapter: learning rate %v; use one above 0", rate)
 	}
-	f := &Fitter{e: e, a: a, rate: rate, first: a.zero(), power: a.zero()}
+	read, err := reader.NewIdentity(e.Width(), "")
+	if err != nil {
+		return nil, err
+	}
+	f := &Fitter{e: e, a: a, read: read, rate: rate, first: a.zero(), power: a.zero()}
 	for _, l := range a.Layers {
 		f.names = append(f.names, l.Name)
 	}
@@ -184,7 +190,7 @@ func (f *Fitter) inputs(rows []Row) (plan model.Plan, in model.Inputs, release f
 			}
 		}
 	}
-	plan = model.Plan{Batch: batch, Seq: seq, Embeds: true, Storage: f.e.Model.Params.Storage(), Objective: regress(batch, seq, d), GradParams: f.names}
+	plan = model.Plan{Batch: batch, Seq: seq, Embeds: true, Storage: f.e.Model.Params.Storage(), Objective: reader.Regress(f.read, batch, seq), GradParams: f.names}
 	in.Input = tensors.FromFlatDataAndDimensions(given, batch, seq, d)
 	in.Objective = map[string]*tensors.Tensor{
 		"target": tensors.FromFlatDataAndDimensions(target, batch, seq, d), "weight": tensors.FromFlatDataAndDimensions(weight, batch),
