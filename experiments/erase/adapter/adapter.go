@@ -5,18 +5,18 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
 
 	"loupe/probe/model"
+	"loupe/probe/train"
 )
 
 // Config says what an adapter is.
 type Config struct {
-	Layers []string `json:"layers" doc:"linear layers by pattern: *, blocks.0.*, *.W_in"`
+	Layers []string `json:"layers" doc:"linear layers by pattern: blocks.*, blocks.0.attn.*, *.W_in"`
 	Rank   int      `json:"rank" doc:"of the change of each layer"`
 	Scale  float64  `json:"scale" doc:"factor of the change: alpha over the rank in publications"`
 }
@@ -44,26 +44,20 @@ type Adapter struct {
 	Layers []Layer
 }
 
-// Linears are the names of the weights inside the blocks that patterns (as in path.Match) name.
+// Linears are the weights inside the blocks that patterns name, as train.Subset reads them.
 func Linears(s *model.Spec, patterns []string) ([]string, error) {
+	names, err := train.Subset(s, patterns...)
+	if err != nil {
+		return nil, fmt.Errorf("adapter: %w", err)
+	}
 	var out []string
 	for _, p := range s.Params() {
-		if !strings.HasPrefix(p.Name, "blocks.") || len(p.Dims) != 2 {
-			continue
-		}
-		for _, pattern := range patterns {
-			ok, err := path.Match(pattern, p.Name)
-			if err != nil {
-				return nil, fmt.Errorf("adapter: pattern %q: %w", pattern, err)
-			}
-			if ok {
-				out = append(out, p.Name)
-				break
-			}
+		if strings.HasPrefix(p.Name, "blocks.") && len(p.Dims) == 2 && slices.Contains(names, p.Name) {
+			out = append(out, p.Name)
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("adapter: no linear layer of a %s model matches %q; blocks.0.W_Q is one", s.Family, patterns)
+		return nil, fmt.Errorf("adapter: none of %q is a linear layer; blocks.*.W_* are all of them", patterns)
 	}
 	return out, nil
 }

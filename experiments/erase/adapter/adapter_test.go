@@ -85,7 +85,7 @@ func fill(a *adapter.Adapter, size float64) {
 func TestMerge(t *testing.T) {
 	e := tiny(t)
 	b, base := e.Engine.Backend(), e.Model.Params
-	one, two := create(t, e, adapter.Config{Layers: []string{"*"}, Rank: 1, Scale: 0.5}), create(t, e, adapter.Config{Layers: []string{"blocks.0.*"}, Rank: 1, Scale: 0.5})
+	one, two := create(t, e, adapter.Config{Layers: []string{"blocks.*"}, Rank: 1, Scale: 0.5}), create(t, e, adapter.Config{Layers: []string{"blocks.0.*"}, Rank: 1, Scale: 0.5})
 	fill(one, 0.1)
 	fill(two, 0.2)
 	if same, err := adapter.Merge(b, base, adapter.Part{Adapter: one}, adapter.Part{Adapter: two}); err != nil || same != base {
@@ -140,13 +140,13 @@ func TestMerge(t *testing.T) {
 	if got, _ := merged.Values(last.Name); len(two.Layers) == len(one.Layers) || len(got) != last.Out*last.In {
 		t.Error("blocks.0.* names every layer")
 	}
-	fresh := create(t, e, adapter.Config{Layers: []string{"*"}, Rank: 4, Scale: 1})
+	fresh := create(t, e, adapter.Config{Layers: []string{"blocks.*"}, Rank: 4, Scale: 1})
 	for _, l := range fresh.Layers {
 		if slices.ContainsFunc(l.Up, func(v float32) bool { return v != 0 }) || slices.ContainsFunc(l.Down, func(v float32) bool { return math.Abs(float64(v)) > 1/math.Sqrt(float64(l.In)) }) {
 			t.Errorf("%s does not begin at up 0 and down within 1/sqrt(%d)", l.Name, l.In)
 		}
 	}
-	for _, bad := range []adapter.Config{{Rank: 1, Scale: 1}, {Layers: []string{"*"}, Scale: 1}, {Layers: []string{"*"}, Rank: 1}, {Layers: []string{"blocks.99.*"}, Rank: 1, Scale: 1}, {Layers: []string{"["}, Rank: 1, Scale: 1}} {
+	for _, bad := range []adapter.Config{{Rank: 1, Scale: 1}, {Layers: []string{"blocks.*"}, Scale: 1}, {Layers: []string{"blocks.*"}, Rank: 1}, {Layers: []string{"blocks.99.*"}, Rank: 1, Scale: 1}, {Layers: []string{"["}, Rank: 1, Scale: 1}} {
 		if _, err := adapter.New(e.Model.Spec, bad, 1); err == nil {
 			t.Errorf("%+v is no error", bad)
 		}
@@ -160,7 +160,7 @@ func TestMerge(t *testing.T) {
 func TestGradient(t *testing.T) {
 	e := tiny(t)
 	for _, rank := range []int{1, 4} {
-		a := create(t, e, adapter.Config{Layers: []string{"*"}, Rank: rank, Scale: 0.7})
+		a := create(t, e, adapter.Config{Layers: []string{"blocks.*"}, Rank: rank, Scale: 0.7})
 		fill(a, 0.1)
 		f, err := adapter.NewFitter(e, a, 1e-3)
 		if err != nil {
@@ -208,7 +208,7 @@ func TestGradient(t *testing.T) {
 // TestFitPlanted recovers the states that a planted adapter gives: the loss falls by 90 %.
 func TestFitPlanted(t *testing.T) {
 	e := tiny(t)
-	planted := create(t, e, adapter.Config{Layers: []string{"*"}, Rank: 1, Scale: 1})
+	planted := create(t, e, adapter.Config{Layers: []string{"blocks.*"}, Rank: 1, Scale: 1})
 	fill(planted, 0.2)
 	p, err := adapter.Merge(e.Engine.Backend(), e.Model.Params, adapter.Part{Adapter: planted, Strength: 1})
 	if err != nil {
@@ -231,7 +231,7 @@ func TestFitPlanted(t *testing.T) {
 	for i := range r {
 		r[i].Target = states[i].X
 	}
-	a, err := adapter.New(e.Model.Spec, adapter.Config{Layers: []string{"*"}, Rank: 1, Scale: 1}, 7)
+	a, err := adapter.New(e.Model.Spec, adapter.Config{Layers: []string{"blocks.*"}, Rank: 1, Scale: 1}, 7)
 	if err != nil {
 		t.Fatal(err)
 	}

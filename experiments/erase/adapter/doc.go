@@ -3,7 +3,7 @@
 //
 // # Overview
 //
-//	a, err := adapter.New(spec, adapter.Config{Layers: []string{"*"}, Rank: 1, Scale: 1}, seed)
+//	a, err := adapter.New(spec, adapter.Config{Layers: []string{"blocks.*"}, Rank: 1, Scale: 1}, seed)
 //	fit, err := adapter.NewFitter(e, a, 1e-3)
 //	loss, err := fit.Step(ctx, adapter.Batch{Strength: 1, Rows: rows})
 //	params, err := adapter.Merge(backend, m.Params, adapter.Part{Adapter: a, Strength: 1})

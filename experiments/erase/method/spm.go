@@ -17,7 +17,7 @@ import (
 
 // SPMConfig are the settings of spm.
 type SPMConfig struct {
-	Layers       []string `json:"layers" doc:"linear layers that get a membrane, by pattern: *, blocks.0.*, *.W_in"`
+	Layers       []string `json:"layers" doc:"linear layers that get a membrane, by pattern: blocks.*, blocks.0.attn.*, *.W_in"`
 	Steps        int      `json:"steps" doc:"of Adam, for each concept"`
 	LR           float64  `json:"lr" doc:"learning rate"`
 	Batch        int      `json:"batch" doc:"prompts of a step"`
@@ -38,9 +38,10 @@ func (c SPMConfig) Validate() error {
 	return nil
 }
 
-// DefaultSPM is a small budget for sentence encoders; published are 3,000 steps at 1e-4 on a denoiser, with weight 1000.
+// DefaultSPM is a small budget for sentence encoders, chosen on castles; published are 3,000 steps at 1e-4 on a denoiser, with weight
+// 1000.
 func DefaultSPM() SPMConfig {
-	return SPMConfig{Layers: []string{"*"}, Steps: 40, LR: 3e-3, Batch: 4, Eta: 1, Anchors: 4, AnchorWeight: 1, Transport: true}
+	return SPMConfig{Layers: []string{"blocks.*"}, Steps: 40, LR: 0.01, Batch: 4, Eta: 1, Anchors: 4, AnchorWeight: 100, Transport: true}
 }
 
 func spm() Method {
