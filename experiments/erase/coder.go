@@ -4,21 +4,11 @@ import (
 	"fmt"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"loupe/sae"
 	"loupe/vectors"
 )
-
-// Coder writes states as sparse codes and back.
-type Coder interface {
-	// Width is the width d of a state.
-	Width() int
-	// Encode returns the codes [n, f] of states x [n, d].
-	Encode(x *mat.Dense) (*mat.Dense, error)
-	// Decode returns the states [n, d] of codes z [n, f].
-	Decode(z *mat.Dense) (*mat.Dense, error)
-}
 
 // TopKCoder is the autoencoder of ItD in float64: z = relu(topk((x - b_pre) W_enc + b_enc)), x^ = z W_dec + b_pre. TopK is taken of
 // the signed pre-activations; where several equal the K-th largest, all of them stay.
@@ -33,8 +23,11 @@ type TopKCoder struct {
 // Width implements Coder.
 func (c *TopKCoder) Width() int { return len(c.BPre) }
 
+// Features implements Coder.
+func (c *TopKCoder) Features() int { return len(c.BEnc) }
+
 // Encode implements Coder.
-func (c *TopKCoder) Encode(x *mat.Dense) (*mat.Dense, error) {
+func (c *TopKCoder) Encode(x *mat.Dense) (*Codes, error) {
 	d, f := len(c.BPre), len(c.BEnc)
 	n, _, err := checkRows("states", x, d)
 	if err != nil {
@@ -45,62 +38,18 @@ func (c *TopKCoder) Encode(x *mat.Dense) (*mat.Dense, error) {
 	}
 	centred := mat.NewDense(n, d, nil)
 	centred.Apply(func(_, j int, v float64) float64 { return v - c.BPre[j] }, x)
-	var z mat.Dense
-	z.Mul(centred, c.Encoder)
+	var pre mat.Dense
+	pre.Mul(centred, c.Encoder)
+	z := &Codes{Features: f, Index: make([][]int32, n), Value: make([][]float64, n)}
 	for i := range n {
-		row := z.RawRowView(i)
-		for j, b := range c.BEnc {
-			row[j] += b
-		}
+		row := pre.RawRowView(i)
+		floats.Add(row, c.BEnc)
 		sorted := slices.Clone(row)
 		slices.Sort(sorted)
-		least := max(sorted[f-c.K], 0)
+		least := sorted[f-c.K]
 		for j, v := range row {
-			if v < least {
-				row[j] = 0
-			}
-		}
-	}
-	return &z, nil
-}
-
-// Decode implements Coder.
-func (c *TopKCoder) Decode(z *mat.Dense) (*mat.Dense, error) {
-	if _, _, err := checkRows("codes", z, len(c.BEnc)); err != nil {
-		return nil, err
-	}
-	var x mat.Dense
-	x.Mul(z, c.Decoder)
-	x.Apply(func(_, j int, v float64) float64 { return v + c.BPre[j] }, &x)
-	return &x, nil
-}
-
-// SAECoder is a trained autoencoder as a Coder; it computes in float32.
-type SAECoder struct{ SAE *sae.SAE }
-
-// Width implements Coder.
-func (c SAECoder) Width() int { return c.SAE.DIn }
-
-// Encode implements Coder.
-func (c SAECoder) Encode(x *mat.Dense) (*mat.Dense, error) {
-	n, _, err := checkRows("states", x, c.SAE.DIn)
-	if err != nil {
-		return nil, err
-	}
-	narrow := make([]float32, 0, n*c.SAE.DIn)
-	for _, v := range flat(x) {
-		narrow = append(narrow, float32(v))
-	}
-	latents, err := c.SAE.Encode(narrow)
-	if err != nil {
-		return nil, fmt.Errorf("erase: %w", err)
-	}
-	z := mat.NewDense(n, c.SAE.DSAE, nil)
-	for i := range n {
-		index, value := latents.Row(i)
-		for j, f := range index {
-			if value[j] != 0 {
-				z.Set(i, int(f), float64(value[j]))
+			if v >= least && v > 0 {
+				z.Index[i], z.Value[i] = append(z.Index[i], int32(j)), append(z.Value[i], v)
 			}
 		}
 	}
@@ -108,27 +57,56 @@ func (c SAECoder) Encode(x *mat.Dense) (*mat.Dense, error) {
 }
 
 // Decode implements Coder.
-func (c SAECoder) Decode(z *mat.Dense) (*mat.Dense, error) {
-	n, f, err := checkRows("codes", z, c.SAE.DSAE)
+func (c *TopKCoder) Decode(z *Codes) (*mat.Dense, error) {
+	x, err := c.Directions(z)
 	if err != nil {
 		return nil, err
 	}
-	latents := sae.Latents{Start: make([]int, 1, n+1)}
-	for i := range n {
-		for j := range f {
-			if v := z.At(i, j); v != 0 {
-				latents.Index, latents.Value = append(latents.Index, int32(j)), append(latents.Value, float32(v))
-			}
-		}
-		latents.Start = append(latents.Start, len(latents.Index))
-	}
-	narrow, err := c.SAE.Decode(latents)
-	if err != nil {
-		return nil, fmt.Errorf("erase: %w", err)
-	}
-	x := mat.NewDense(n, c.SAE.DIn, nil)
-	for i, v := range narrow {
-		x.RawMatrix().Data[i] = float64(v)
+	for i := range z.Index {
+		floats.Add(x.RawRowView(i), c.BPre)
 	}
 	return x, nil
+}
+
+// Directions implements Coder.
+func (c *TopKCoder) Directions(z *Codes) (*mat.Dense, error) {
+	if err := z.check(c.Features()); err != nil {
+		return nil, err
+	}
+	x := mat.NewDense(len(z.Index), c.Width(), nil)
+	for i, index := range z.Index {
+		for j, f := range index {
+			floats.AddScaled(x.RawRowView(i), z.Value[i][j], c.Decoder.RawRowView(int(f)))
+		}
+	}
+	return x, nil
+}
+
+// Pullback implements Coder.
+func (c *TopKCoder) Pullback(a *Codes, g *mat.Dense) (*mat.Dense, error) {
+	if err := checkPullback(a, c.Features(), g, c.Width()); err != nil {
+		return nil, err
+	}
+	out := mat.NewDense(len(a.Index), c.Width(), nil)
+	for i, index := range a.Index {
+		row := out.RawRowView(i)
+		for j, f := range index {
+			s := a.Value[i][j] * floats.Dot(g.RawRowView(i), c.Decoder.RawRowView(int(f)))
+			for k := range row {
+				row[k] += s * c.Encoder.At(k, int(f))
+			}
+		}
+	}
+	return out, nil
+}
+
+func checkPullback(a *Codes, features int, g *mat.Dense, d int) error {
+	if err := a.check(features); err != nil {
+		return err
+	}
+	n, _, err := checkRows("gradient", g, d)
+	if err == nil && n != len(a.Index) {
+		err = fmt.Errorf("erase: gradient of %d states for codes of %d: %w", n, len(a.Index), vectors.ErrShape)
+	}
+	return err
 }

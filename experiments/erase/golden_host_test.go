@@ -76,11 +76,14 @@ func (g *golden) itd() {
 		var fired []bool
 		for _, t := range texts(name) {
 			d := must[*erase.Deactivation](g)(e.Deactivate(t))
-			_, f := d.Codes.Dims()
-			for j := range f {
-				codes = append(codes, mat.Max(d.Codes.ColView(j)))
+			z := d.Codes.Dense()
+			for j := range d.Codes.Features {
+				codes = append(codes, mat.Max(z.ColView(j)))
 			}
-			output, kept = append(output, flatten(d.Output)...), append(kept, flatten(d.ErrorKept)...)
+			e.KeepError = true
+			withError := must[*erase.Deactivation](g)(e.Deactivate(t))
+			e.KeepError = false
+			output, kept = append(output, flatten(d.Output)...), append(kept, flatten(withError.Output)...)
 			score, means = append(score, d.Score), append(means, d.MeanScore)
 			if name == "target" {
 				mean, padded = min(mean, d.MeanScore), min(padded, d.PaddedMean)

@@ -110,17 +110,62 @@ func TestSAECoder(t *testing.T) {
 		}
 		return out
 	}
-	coder := erase.SAECoder{SAE: &sae.SAE{
+	coder := get[*erase.SAECoder](t)(erase.NewSAECoder(&sae.SAE{
 		Arch: sae.ArchTopK, DIn: 6, DSAE: 10, K: 3, ApplyBDecToInput: true, Normalize: sae.NormalizeNone,
 		WEnc: narrow(flatten(we)), WDec: narrow(flatten(wd)), BEnc: make([]float32, 10), BDec: narrow(want.BPre),
-	}}
+	}))
 	states := x.rows(20)
-	z, zWant := get[*mat.Dense](t)(coder.Encode(states)), get[*mat.Dense](t)(want.Encode(states))
-	if gap := furthest(z, zWant); gap > 1e-4 {
+	z, zWant := get[*erase.Codes](t)(coder.Encode(states)), get[*erase.Codes](t)(want.Encode(states))
+	if gap := furthest(z.Dense(), zWant.Dense()); gap > 1e-4 {
 		t.Errorf("codes differ by %.3g", gap)
 	}
 	if gap := furthest(get[*mat.Dense](t)(coder.Decode(z)), get[*mat.Dense](t)(want.Decode(zWant))); gap > 1e-4 {
 		t.Errorf("states differ by %.3g", gap)
+	}
+	g := x.rows(20)
+	if gap := furthest(get[*mat.Dense](t)(coder.Pullback(z, g)), get[*mat.Dense](t)(want.Pullback(zWant, g))); gap > 1e-4 {
+		t.Errorf("gradients differ by %.3g", gap)
+	}
+	if _, err := erase.NewSAECoder(&sae.SAE{Arch: sae.ArchGated}); err == nil {
+		t.Error("a gated autoencoder without weights was taken")
+	}
+}
+
+// TestITDPullback: the gradient through the deactivated states against central differences, with and without the autoencoder's error,
+// and the gradient itself where the gate stays shut.
+func TestITDPullback(t *testing.T) {
+	x := newTexts(21, 6, 3)
+	coder := &erase.TopKCoder{Encoder: x.normal(6, 12, 1), Decoder: x.normal(12, 6, 1), BEnc: make([]float64, 12), BPre: slices.Repeat([]float64{0.25}, 6), K: 3}
+	states := erase.Text{X: x.rows(4), Length: 4}
+	active := get[*erase.Codes](t)(coder.Encode(states.X))
+	feature := int(active.Index[2][0])
+	g := x.rows(4)
+	const step = 1e-6
+	for _, keep := range []bool{false, true} {
+		e := &erase.ITD{Coder: coder, Features: []int{feature}, Strength: -8, KeepError: keep}
+		loss := func(s *mat.Dense) float64 {
+			y, fired, err := e.Apply(erase.Text{X: s, Length: 4})
+			if err != nil || !fired {
+				t.Fatalf("fired %v: %v", fired, err)
+			}
+			y.MulElem(y, g)
+			return mat.Sum(y)
+		}
+		slope := get[*mat.Dense](t)(e.Pullback(states, g))
+		for i := range 4 {
+			for j := range 6 {
+				up, down := mat.DenseCopyOf(states.X), mat.DenseCopyOf(states.X)
+				up.Set(i, j, up.At(i, j)+step)
+				down.Set(i, j, down.At(i, j)-step)
+				if want := (loss(up) - loss(down)) / (2 * step); math.Abs(want-slope.At(i, j)) > 1e-6*(1+math.Abs(want)) {
+					t.Errorf("error kept %v: at %d, %d %v, differences give %v", keep, i, j, slope.At(i, j), want)
+				}
+			}
+		}
+		e.Threshold = math.Inf(1)
+		if shut := get[*mat.Dense](t)(e.Pullback(states, g)); shut != g {
+			t.Error("behind a gate that is shut the gradient changed")
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package erase
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -31,9 +32,10 @@ func (t Text) check(what string, d int) (tokens int, err error) {
 
 // ITDConfig are the settings of Interpret then Deactivate.
 type ITDConfig struct {
-	Top      int     `json:"top" doc:"features of each prompt, by their largest code over its tokens"`
-	Strength float64 `json:"strength" doc:"factor of the concept's features"`
-	Margin   float64 `json:"margin" doc:"of the least score of the target prompts, which is the threshold"`
+	Top       int     `json:"top" doc:"features of each prompt, by their largest code over its tokens"`
+	Strength  float64 `json:"strength" doc:"factor of the concept's features"`
+	Margin    float64 `json:"margin" doc:"of the least score of the target prompts, which is the threshold"`
+	KeepError bool    `json:"keep_error" doc:"change a text by its features' part alone and keep what the autoencoder does not reconstruct; published: not"`
 }
 
 // DefaultITD returns the published settings for people; styles use 256 features.
@@ -61,6 +63,7 @@ type ITD struct {
 	Features  []int // of the concept, ascending
 	Strength  float64
 	Threshold float64
+	KeepError bool
 	Target    []int // union of the target prompts' top features
 	Remain    []int // union of the remaining prompts'
 }
@@ -71,7 +74,7 @@ func FitITD(coder Coder, target, remain []Text, cfg ITDConfig) (*ITD, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	e := &ITD{Coder: coder, Strength: cfg.Strength}
+	e := &ITD{Coder: coder, Strength: cfg.Strength, KeepError: cfg.KeepError}
 	var err error
 	if e.Target, err = topFeatures(coder, target, cfg.Top, "target"); err != nil {
 		return nil, err
@@ -101,9 +104,8 @@ func FitITD(coder Coder, target, remain []Text, cfg ITDConfig) (*ITD, error) {
 
 // Deactivation is what ITD would make of a text.
 type Deactivation struct {
-	Codes      *mat.Dense // z [T, f], before the features are scaled
-	Output     *mat.Dense // x' = z' W_dec + b [T, d], without the autoencoder's error
-	ErrorKept  *mat.Dense // x + (z' - z) W_dec [T, d]
+	Codes      *Codes     // z, before the features are scaled
+	Output     *mat.Dense // x' = z' W_dec + b [T, d], without the autoencoder's error; with KeepError x + (z' - z) W_dec
 	Score      float64    // largest mean_d (x' - x)² of a valid token
 	MeanScore  float64    // their mean over the valid tokens
 	PaddedMean float64    // their mean over all tokens, padding included, as published
@@ -115,31 +117,23 @@ func (e *ITD) Deactivate(t Text) (*Deactivation, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := e.Coder.Encode(t.X)
-	if err != nil {
+	d := new(Deactivation)
+	if d.Codes, err = e.Coder.Encode(t.X); err != nil {
 		return nil, err
 	}
-	scaled := mat.DenseCopyOf(z)
-	for i := 1; i < n; i++ {
-		row := scaled.RawRowView(i)
-		for _, f := range e.Features {
-			if f < 0 || f >= len(row) {
-				return nil, fmt.Errorf("erase: feature %d of %d: %w; is it another autoencoder's?", f, len(row), vectors.ErrArgument)
-			}
-			row[f] *= e.Strength
+	if err := e.checkFeatures(); err != nil {
+		return nil, err
+	}
+	if e.KeepError {
+		if d.Output, err = e.Coder.Directions(d.Codes.times(e.change)); err == nil {
+			d.Output.Add(d.Output, t.X)
 		}
+	} else {
+		d.Output, err = e.Coder.Decode(d.Codes.times(e.factor))
 	}
-	d := &Deactivation{Codes: z}
-	if d.Output, err = e.Coder.Decode(scaled); err != nil {
-		return nil, err
-	}
-	plain, err := e.Coder.Decode(z)
 	if err != nil {
 		return nil, err
 	}
-	d.ErrorKept = new(mat.Dense)
-	d.ErrorKept.Sub(d.Output, plain)
-	d.ErrorKept.Add(d.ErrorKept, t.X)
 	for i := range n {
 		gap := floats.Distance(d.Output.RawRowView(i), t.X.RawRowView(i), 2)
 		score := gap * gap / float64(e.Coder.Width())
@@ -150,6 +144,26 @@ func (e *ITD) Deactivate(t Text) (*Deactivation, error) {
 		}
 	}
 	return d, nil
+}
+
+// factor is what a feature's code is multiplied by in a token.
+func (e *ITD) factor(token int, feature int32) float64 {
+	if token == 0 {
+		return 1
+	}
+	if _, ours := slices.BinarySearch(e.Features, int(feature)); ours {
+		return e.Strength
+	}
+	return 1
+}
+
+func (e *ITD) change(token int, feature int32) float64 { return e.factor(token, feature) - 1 }
+
+func (e *ITD) checkFeatures() error {
+	if n := len(e.Features); n > 0 && (e.Features[0] < 0 || e.Features[n-1] >= e.Coder.Features()) {
+		return fmt.Errorf("erase: features %d to %d of %d: %w; are they another autoencoder's?", e.Features[0], e.Features[n-1], e.Coder.Features(), vectors.ErrArgument)
+	}
+	return nil
 }
 
 // Apply returns the deactivated states of a text whose score reaches the threshold, and of any other text its own, which are
@@ -165,11 +179,41 @@ func (e *ITD) Apply(t Text) (x *mat.Dense, fired bool, err error) {
 	return t.X, false, nil
 }
 
+// Pullback is the gradient of a loss with respect to the states [T, d] that Apply was given, for its gradient g with respect to those
+// that Apply returned. Held fixed are whether the text's score reaches the threshold and which features are active in which token.
+func (e *ITD) Pullback(t Text, g *mat.Dense) (*mat.Dense, error) {
+	d, err := e.Deactivate(t)
+	if err != nil {
+		return nil, err
+	}
+	if d.Score < e.Threshold {
+		return g, nil
+	}
+	as := e.factor
+	if e.KeepError {
+		as = e.change
+	}
+	factors := &Codes{Features: d.Codes.Features, Index: d.Codes.Index, Value: make([][]float64, len(d.Codes.Index))}
+	for i, index := range factors.Index {
+		for _, f := range index {
+			factors.Value[i] = append(factors.Value[i], as(i, f))
+		}
+	}
+	out, err := e.Coder.Pullback(factors, g)
+	if err == nil && e.KeepError {
+		out.Add(out, g)
+	}
+	return out, err
+}
+
 // topFeatures is the union over texts of the top features by their largest code over tokens 1..Length-1, ascending. Of equal
-// codes the lower index comes first.
+// codes the lower index comes first; a feature that is active in none of the tokens is not among the top.
 func topFeatures(coder Coder, texts []Text, top int, what string) ([]int, error) {
 	if len(texts) == 0 {
 		return nil, fmt.Errorf("erase: no %s prompts: %w", what, vectors.ErrShape)
+	}
+	if top > coder.Features() {
+		return nil, fmt.Errorf("erase: top is %d of %d features: %w", top, coder.Features(), vectors.ErrArgument)
 	}
 	var union []int
 	for i, t := range texts {
@@ -180,19 +224,15 @@ func topFeatures(coder Coder, texts []Text, top int, what string) ([]int, error)
 		if err != nil {
 			return nil, err
 		}
-		_, f := z.Dims()
-		if top > f {
-			return nil, fmt.Errorf("erase: top is %d of %d features: %w", top, f, vectors.ErrArgument)
-		}
-		largest, order := make([]float64, f), make([]int, f)
-		for j := range f {
-			order[j] = j
-			for token := 1; token < t.Length; token++ {
-				largest[j] = max(largest[j], z.At(token, j))
+		largest := make(map[int]float64)
+		for token := 1; token < t.Length; token++ {
+			for j, f := range z.Index[token] {
+				largest[int(f)] = max(largest[int(f)], z.Value[token][j])
 			}
 		}
+		order := slices.Sorted(maps.Keys(largest))
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(largest[b], largest[a]) })
-		union = append(union, order[:top]...)
+		union = append(union, order[:min(top, len(order))]...)
 	}
 	slices.Sort(union)
 	return slices.Compact(union), nil
