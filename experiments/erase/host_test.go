@@ -162,10 +162,54 @@ func TestITDPullback(t *testing.T) {
 				}
 			}
 		}
+		_, _, rise, err := e.Score(states)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			for j := range 6 {
+				score := func(by float64) float64 {
+					s := mat.DenseCopyOf(states.X)
+					s.Set(i, j, s.At(i, j)+by)
+					return get[*erase.Deactivation](t)(e.Deactivate(erase.Text{X: s, Length: 4})).Score
+				}
+				if want := (score(step) - score(-step)) / (2 * step); math.Abs(want-rise.At(i, j)) > 1e-5*(1+math.Abs(want)) {
+					t.Errorf("error kept %v: score at %d, %d rises by %v, differences give %v", keep, i, j, rise.At(i, j), want)
+				}
+			}
+		}
 		e.Threshold = math.Inf(1)
 		if shut := get[*mat.Dense](t)(e.Pullback(states, g)); shut != g {
 			t.Error("behind a gate that is shut the gradient changed")
 		}
+	}
+}
+
+// TestSAUCEHand: features are axes; the concept raises axis 0 from 0 to 3 and axis 1 from 1 to 2 on average, so that of one feature
+// axis 0 is scaled, by -1, in the start token too; a text without it is the same matrix.
+func TestSAUCEHand(t *testing.T) {
+	coder := dictionary(4)
+	text := func(rows ...float64) erase.Text {
+		return erase.Text{X: mat.NewDense(len(rows)/4, 4, rows), Length: len(rows) / 4}
+	}
+	with, without := text(5, 0, 0, 0, 3, 2, 0, 0), text(0, 0, 0, 0, 0, 1, 2, 0)
+	s := get[*erase.SAUCE](t)(erase.FitSAUCE(coder, []erase.Text{with}, []erase.Text{without}, erase.SAUCEConfig{Features: 1, Factor: -1}))
+	if !slices.Equal(s.Features, []int{0}) || s.Gap[0] != 3 {
+		t.Fatalf("features %v, gaps %v", s.Features, s.Gap)
+	}
+	x, acted, err := s.Apply(with)
+	if err != nil || !acted || x.At(0, 0) != -5 || x.At(1, 0) != -3 || x.At(1, 1) != 2 {
+		t.Errorf("acted %v, %v, %v", acted, x, err)
+	}
+	if x, acted, err = s.Apply(without); err != nil || acted || x != without.X {
+		t.Errorf("a text without the feature: acted %v, %v", acted, err)
+	}
+	if _, err := erase.FitSAUCE(coder, []erase.Text{with}, []erase.Text{without}, erase.SAUCEConfig{Features: 3, Factor: 0}); !errors.Is(err, vectors.ErrArgument) {
+		t.Errorf("more features than the concept raises: %v", err)
+	}
+	g := text(1, 2, 3, 4, 5, 6, 7, 8).X
+	if back := get[*mat.Dense](t)(s.Pullback(with, g)); back.At(0, 0) != -1 || back.At(1, 0) != -5 || back.At(1, 1) != 6 {
+		t.Errorf("gradient %v", back)
 	}
 }
 

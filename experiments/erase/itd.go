@@ -189,11 +189,16 @@ func (e *ITD) Pullback(t Text, g *mat.Dense) (*mat.Dense, error) {
 	if d.Score < e.Threshold {
 		return g, nil
 	}
+	return e.pull(d.Codes, g)
+}
+
+// pull is the gradient through the edit of states with these codes, as if the gate were open.
+func (e *ITD) pull(z *Codes, g *mat.Dense) (*mat.Dense, error) {
 	as := e.factor
 	if e.KeepError {
 		as = e.change
 	}
-	factors := &Codes{Features: d.Codes.Features, Index: d.Codes.Index, Value: make([][]float64, len(d.Codes.Index))}
+	factors := &Codes{Features: z.Features, Index: z.Index, Value: make([][]float64, len(z.Index))}
 	for i, index := range factors.Index {
 		for _, f := range index {
 			factors.Value[i] = append(factors.Value[i], as(i, f))
@@ -204,6 +209,30 @@ func (e *ITD) Pullback(t Text, g *mat.Dense) (*mat.Dense, error) {
 		out.Add(out, g)
 	}
 	return out, err
+}
+
+// Score is a text's score and the threshold from which ITD acts, with the score's gradient with respect to the states [T, d], by which
+// an adaptive attack evades the gate. Which features are active, and which token has the largest gap, are held fixed.
+func (e *ITD) Score(t Text) (score, threshold float64, gradient *mat.Dense, err error) {
+	d, err := e.Deactivate(t)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	n, width := t.X.Dims()
+	gap := mat.NewDense(n, width, nil)
+	for i := range t.Length {
+		row := gap.RawRowView(i)
+		floats.SubTo(row, d.Output.RawRowView(i), t.X.RawRowView(i))
+		if s := floats.Dot(row, row) / float64(width); s < d.Score*(1-1e-12) {
+			clear(row)
+		}
+	}
+	gap.Scale(2/float64(width), gap)
+	if gradient, err = e.pull(d.Codes, gap); err != nil {
+		return 0, 0, nil, err
+	}
+	gradient.Sub(gradient, gap)
+	return d.Score, e.Threshold, gradient, nil
 }
 
 // topFeatures is the union over texts of the top features by their largest code over tokens 1..Length-1, ascending. Of equal
