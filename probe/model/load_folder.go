@@ -15,6 +15,22 @@ import (
 
 // openFolder opens a Hugging Face folder.
 func openFolder(path string, opt Options) (*checkpoint, error) {
+	f, err := matchFolder(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	weights, err := weightFiles(path)
+	if err != nil {
+		return nil, closing(err, f.files.Close)
+	}
+	return &checkpoint{
+		spec: f.spec, read: f.read, stored: f.tensors(), files: weights, close: f.files.Close,
+		digest: func() (string, error) { return weightDigest(weights) },
+	}, nil
+}
+
+// matchFolder reads a folder's configuration, opens its weight files and holds them against each other.
+func matchFolder(path string, opt Options) (*folder, error) {
 	c, err := readConfig(filepath.Join(path, "config.json"))
 	if err != nil {
 		return nil, err
@@ -34,14 +50,7 @@ func openFolder(path string, opt Options) (*checkpoint, error) {
 	if err := f.match(c, opt); err != nil {
 		return nil, fmt.Errorf("model: %s: %w", path, closing(err, files.Close))
 	}
-	weights, err := weightFiles(path)
-	if err != nil {
-		return nil, closing(err, files.Close)
-	}
-	return &checkpoint{
-		spec: spec, read: f.read, stored: f.tensors(), files: weights, close: files.Close,
-		digest: func() (string, error) { return weightDigest(weights) },
-	}, nil
+	return f, nil
 }
 
 // folder matches the tensors of a folder's files with the parameters of its Spec.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"loupe/internal/atomicfile"
 	"loupe/internal/safetensors"
 )
 
@@ -73,11 +71,7 @@ func (t *Trainer) save(dir string) error {
 	if s.Digest, err = safetensors.Digest(path); err != nil {
 		return err
 	}
-	raw, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(filepath.Join(dir, stateFile), func(w io.Writer) error { _, err := w.Write(append(raw, '\n')); return err }); err != nil {
+	if err := writeJSON(filepath.Join(dir, stateFile), s); err != nil {
 		return err
 	}
 	old, err := filepath.Glob(filepath.Join(dir, statePrefix+"*.safetensors"))
