@@ -79,6 +79,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newProbeCmd(a),
 		newVectorsCmd(a),
 		newEvalCmd(a),
+		newEraseCmd(a),
 		newRunCmd(a),
 		newCaptureCmd(a),
 		newStoreCmd(a),

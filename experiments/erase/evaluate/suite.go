@@ -82,6 +82,25 @@ func (s *Suite) ReadWith(kv *mat.Dense) error {
 	return nil
 }
 
+// With is the suite with other numbers of seeds, concepts to erase, and people at once; a zero value leaves what is there, and
+// together [0] means none. It shares what was read.
+func (s *Suite) With(seeds int, concepts []string, together []int) *Suite {
+	out := *s
+	if seeds > 0 {
+		out.cfg.Seeds = seeds
+	}
+	if len(concepts) > 0 {
+		out.cfg.Task.Erase = concepts
+	}
+	if len(together) > 0 {
+		out.cfg.Together = nil
+		if together[0] != 0 {
+			out.cfg.Together = together
+		}
+	}
+	return &out
+}
+
 // gridText names a concept of each domain in one sentence.
 func gridText(t method.TaskConfig, c, other method.Target) string {
 	switch {

@@ -44,7 +44,8 @@ func (s *Suite) control(ctx context.Context, name string, rank int) (*Row, error
 	if name == randomName {
 		label = fmt.Sprintf("%s, rank %d", name, rank)
 	}
-	if c, in := s.controls[label]; in {
+	key := fmt.Sprint(label, s.Erased(), s.cfg.Seeds)
+	if c, in := s.controls[key]; in {
 		return c, nil
 	}
 	m, err := method.Find(name)
@@ -61,6 +62,6 @@ func (s *Suite) control(ctx context.Context, name string, rank int) (*Row, error
 	if err != nil {
 		return nil, fmt.Errorf("control %s: %w", label, err)
 	}
-	s.controls[label] = c
+	s.controls[key] = c
 	return c, nil
 }

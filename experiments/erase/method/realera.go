@@ -36,7 +36,12 @@ func fitRealEra(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*en
 	}
 	var total *erase.Map
 	for i, target := range t.Erase {
-		x, err := e.Embed(ctx, nil, append([]string{target.Name, target.Anchor}, target.Synonyms...))
+		// a name without synonyms has its fitting prompts for what still is the concept
+		alike := target.Synonyms
+		if len(alike) == 0 {
+			alike = target.Fit
+		}
+		x, err := e.Embed(ctx, nil, append([]string{target.Name, target.Anchor}, alike...))
 		if err != nil {
 			return nil, err
 		}
