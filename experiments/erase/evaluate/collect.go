@@ -83,7 +83,7 @@ func (s *Suite) collect(ctx context.Context, f *fitted, c, seed *collected) erro
 		texts = append(append(texts, t.Fit...), slices.Concat(t.SynonymHeld...)...)
 		texts = append(texts, t.Descriptions...)
 	}
-	for _, t := range slices.Concat(s.domain, s.cross) {
+	for _, t := range s.domain {
 		texts = append(texts, t.Held...)
 	}
 	for _, g := range s.grid {

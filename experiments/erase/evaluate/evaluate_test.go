@@ -80,6 +80,10 @@ func TestRows(t *testing.T) {
 	if len(uce.Together) != 2 || uce.Together[1].Concepts != 8 || uce.Together[1].Erased.Value > 0.2 {
 		t.Errorf("eight people at once: %+v", uce.Together)
 	}
+	// or erasing them would say nothing
+	if g := nothing.Together[1]; g.Erased.Value < 0.9 || g.Specific.Value < 0.9 {
+		t.Errorf("of 12 fictional people and those of history, %.2f and %.2f are recognised", g.Erased.Value, g.Specific.Value)
+	}
 	if len(uce.BySeed) != 2 {
 		t.Errorf("H by seed: %v", uce.BySeed)
 	}

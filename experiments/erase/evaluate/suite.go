@@ -58,9 +58,8 @@ func NewSuite(ctx context.Context, e *encoder.Encoder, cfg Config) (*Suite, erro
 		}
 	}
 	s := &Suite{cfg: cfg, e: e, domain: t.Erase, cross: t.Cross, heldOut: t.HeldOut, controls: map[string]*Row{}}
-	s.cross = s.cross[:min(cfg.Grid, len(s.cross))]
 	for i, c := range s.domain {
-		for j, o := range s.cross {
+		for j, o := range s.cross[:min(cfg.Grid, len(s.cross))] {
 			s.grid = append(s.grid, crossed{gridText(cfg.Task, c, o), i, j})
 		}
 	}

@@ -120,7 +120,9 @@ func NewTarget(domain, name, anchor string) (Target, error) {
 	}
 	for _, d := range domains {
 		if d.Name == domain {
-			return newTarget(d, text.ErasureConcept{Name: name, Domain: domain, Super: anchor}, AnchorSuper), nil
+			t := newTarget(d, text.ErasureConcept{Name: name, Domain: domain, Super: anchor}, AnchorSuper)
+			t.Fit, t.Held = texts(d.Named(name, false)), texts(d.Named(name, true))
+			return t, nil
 		}
 	}
 	return Target{}, fmt.Errorf("task: the suite has no domain %q", domain)
