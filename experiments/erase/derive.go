@@ -89,41 +89,58 @@ func Derive(m *Map, gram *mat.SymDense, c, previous *mat.Dense, cfg Derivation) 
 	if rows, _, err := checkRows("previous embeddings", previous, d); err != nil || rows != n {
 		return nil, fmt.Errorf("erase: %d previous embeddings for %d concepts: %w", rows, n, vectors.ErrShape)
 	}
-	e := m.Matrix()
-	var cross, g, rhs mat.Dense
-	cross.Mul(e.T(), gram)
-	g.Mul(&cross, e)
-	a := mat.NewSymDense(d, nil)
-	for i := range d {
-		for j := i; j < d; j++ {
-			a.SetSym(i, j, (g.At(i, j)+g.At(j, i))/2)
-		}
-	}
-	rhs.Mul(&cross, c.T())
+	a, rhs := m.system(gram, c)
 	cure := "reg"
 	switch cfg.Regulariser {
 	case RegSurrogate:
 		var more mat.Dense
 		more.Mul(a, c.T())
 		more.Scale(cfg.Reg, &more)
-		rhs.Add(&rhs, &more)
+		rhs.Add(rhs, &more)
 		a.ScaleSym(1+cfg.Reg, a)
 		cure = "reg, with the regulariser regzero (surrogatereg adds nothing to the diagonal),"
 	case RegStandard:
 		var more mat.Dense
 		more.Scale(cfg.Reg, previous.T())
-		rhs.Add(&rhs, &more)
+		rhs.Add(rhs, &more)
 		fallthrough
 	case RegZero:
 		for i := range d {
 			a.SetSym(i, i, a.At(i, i)+cfg.Reg)
 		}
 	}
-	out, err := solveSymmetric(a, &rhs, cure)
+	out, err := solveSymmetric(a, rhs, cure)
 	if err != nil {
 		return nil, fmt.Errorf("deriving embeddings: %w", err)
 	}
 	return mat.DenseCopyOf(out.T()), nil
+}
+
+// system is E'S E [d, d] and E'S c' [d, n]. With P = S L, E = I + L R' and H = P + R (L'P) / 2 they are S + H R' + R H' and S c' + R (P'c'):
+// products with d x r matrices alone.
+func (m *Map) system(gram *mat.SymDense, c *mat.Dense) (*mat.SymDense, *mat.Dense) {
+	d, r := m.Left.Dims()
+	n, _ := c.Dims()
+	s := mat.DenseCopyOf(gram)
+	h, inner := mat.NewDense(d, r, nil), mat.NewDense(r, r, nil)
+	gemm.AddTransMul(h.RawMatrix(), s.RawMatrix(), m.Left.RawMatrix()) // P
+	gemm.AddTransMul(inner.RawMatrix(), m.Left.RawMatrix(), h.RawMatrix())
+	read := mat.NewDense(n, r, nil) // c P
+	gemm.AddMulTrans(read.RawMatrix(), c.RawMatrix(), mat.DenseCopyOf(h.T()).RawMatrix())
+	inner.Scale(0.5, inner)
+	gemm.AddMulTrans(h.RawMatrix(), m.Right.RawMatrix(), mat.DenseCopyOf(inner.T()).RawMatrix())
+	half := mat.NewDense(d, d, nil)
+	gemm.AddMulTrans(half.RawMatrix(), h.RawMatrix(), m.Right.RawMatrix())
+	a := mat.NewSymDense(d, nil)
+	for i := range d {
+		for j := i; j < d; j++ {
+			a.SetSym(i, j, s.At(i, j)+half.At(i, j)+half.At(j, i))
+		}
+	}
+	rhs := mat.NewDense(n, d, nil)
+	gemm.AddMulTrans(rhs.RawMatrix(), c.RawMatrix(), s.RawMatrix())
+	gemm.AddMulTrans(rhs.RawMatrix(), read.RawMatrix(), m.Right.RawMatrix())
+	return a, mat.DenseCopyOf(rhs.T())
 }
 
 // RecoveryError is sqrt(sum_i |W_i E x - W_i c|² / sum_i |W_i c|²) for inputs x [n, d] to the matrices edited by m: 0 where they
@@ -151,8 +168,9 @@ func RecoveryError(m *Map, gram *mat.SymDense, x, c *mat.Dense) (float64, error)
 
 // quadratic is the sum of x's over the rows of x.
 func quadratic(s *mat.SymDense, x *mat.Dense) float64 {
-	var y mat.Dense
-	y.Mul(x, s)
+	n, d := x.Dims()
+	y := mat.NewDense(n, d, nil)
+	gemm.AddMulTrans(y.RawMatrix(), x.RawMatrix(), mat.DenseCopyOf(s).RawMatrix())
 	return floats.Dot(y.RawMatrix().Data, mat.DenseCopyOf(x).RawMatrix().Data)
 }
 

@@ -24,6 +24,25 @@ type normal struct {
 	cure   string // what to raise where the system is singular
 }
 
+// folded are the same equations with the kept rows in the moment, for several solutions with other from; where their small system is the
+// cheaper one they stay rows.
+func (s normal) folded() normal {
+	if s.keep == nil {
+		return s
+	}
+	n, d := s.from.Dims()
+	if k, _ := s.keep.Dims(); s.moment == nil && s.lambda > 0 && n+k < d {
+		return s
+	}
+	sum := mat.NewSymDense(d, nil)
+	if s.moment != nil {
+		sum.CopySym(s.moment)
+	}
+	gemm.AddGram(sum.RawSymmetric(), nil, s.keep.RawMatrix())
+	s.moment, s.keep = sum, nil
+	return s
+}
+
 // readers are A^-1 w_i from_i as columns [d, n].
 func (s normal) readers() (*mat.Dense, error) {
 	n, d := s.from.Dims()

@@ -54,12 +54,17 @@ func RECE(ctx context.Context, r Request, gram *mat.SymDense, cfg RECEConfig) (*
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r, err := r.check()
+	r, system, err := uceSystem(r, cfg.UCE)
+	if err != nil {
+		return nil, err
+	}
+	system = system.folded()
+	start, err := system.mapTo(r.Anchors)
 	if err != nil {
 		return nil, err
 	}
 	out := new(RECEEdit)
-	if out.Start, err = UCE(r, cfg.UCE); err != nil {
+	if out.Start, err = newEdit(start, r); err != nil {
 		return nil, err
 	}
 	m, previous := out.Start.Map, r.Concepts
@@ -79,13 +84,12 @@ func RECE(ctx context.Context, r Request, gram *mat.SymDense, cfg RECEConfig) (*
 			out.Recovery = recovery
 			break
 		}
-		step := r
-		step.Concepts = derived
-		edit, err := UCE(step, cfg.UCE)
+		system.from = derived
+		edit, err := system.mapTo(r.Anchors)
 		if err != nil {
 			return nil, fmt.Errorf("epoch %d: %w", epoch, err)
 		}
-		if m, err = m.Then(edit.Map); err != nil {
+		if m, err = m.Then(edit); err != nil {
 			return nil, err
 		}
 		out.Epochs = append(out.Epochs, RECEEpoch{Derived: derived, Recovery: recovery, Map: m})

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -18,7 +19,8 @@ const (
 )
 
 // Erase times UCE's closed form for the 32 cross-attention matrices of Stable Diffusion 1.4, beside uce.py: "loupe-emap" fits
-// the one map of embeddings that stands for all of them, "loupe-kv" fits it and edits them.
+// the one map of embeddings that stands for all of them, "loupe-kv" fits it and edits them; "loupe-rece" and "loupe-rece-kv" do
+// so by three rounds of RECE from the matrices' Gram matrix, which is given.
 func Erase() Kind {
 	return Kind{
 		Name: "erase", Bench: "uce", Run: runErase,
@@ -28,9 +30,15 @@ func Erase() Kind {
 					out = append(out, Case{peer, []Field{{"erase", size[0]}, {"preserve", size[1]}}})
 				}
 			}
+			for _, peer := range []string{"loupe-rece", "loupe-rece-kv"} {
+				out = append(out, Case{peer, []Field{{"erase", 100}, {"preserve", 1000}}})
+			}
 			return out
 		},
-		Peers: func(Case) []Peer {
+		Peers: func(c Case) []Peer {
+			if strings.HasPrefix(c.Peer, "loupe-rece") {
+				return nil
+			}
 			return []Peer{{"upstream-torch", eraseScript}, {"numpy", eraseScript}, {"torch", eraseScript}}
 		},
 	}
@@ -84,6 +92,12 @@ func runErase(ctx context.Context, o Options, c Case) ([]Field, error) {
 		}
 		return nil
 	}
+	if strings.HasPrefix(c.Peer, "loupe-rece") {
+		if c.Peer == "loupe-rece" {
+			apply = func(*erase.Map) error { return nil }
+		}
+		return runRECE(ctx, o, request, w, apply)
+	}
 	var edit *erase.Edit
 	took, err := repeat(ctx, o, func() error {
 		if edit, err = erase.UCE(request, erase.DefaultUCE()); err != nil || c.Peer == "loupe-emap" {
@@ -106,6 +120,32 @@ func runErase(ctx context.Context, o Options, c Case) ([]Field, error) {
 		worst = max(worst, off)
 	}
 	return append(secondsFields(took), Field{"max_rel_err_vs_float64", worst}), nil
+}
+
+// runRECE times three rounds of RECE and what apply makes of its map.
+func runRECE(ctx context.Context, o Options, r erase.Request, w [][]float32, apply func(*erase.Map) error) ([]Field, error) {
+	wide := make([]*mat.Dense, len(w))
+	for i, m := range w {
+		wide[i] = mat.NewDense(len(m)/eraseWidth, eraseWidth, nil)
+		for j, v := range m {
+			wide[i].RawMatrix().Data[j] = float64(v)
+		}
+	}
+	gram, err := erase.Gram(wide...)
+	if err != nil {
+		return nil, err
+	}
+	var edit *erase.RECEEdit
+	took, err := repeat(ctx, o, func() error {
+		if edit, err = erase.RECE(ctx, r, gram, erase.DefaultRECE()); err != nil {
+			return err
+		}
+		return apply(edit.Map)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return append(secondsFields(took), Field{"recovery", edit.Recovery}), nil
 }
 
 // kvError is the largest error of an edited matrix against the published form in float64, over its largest value.
