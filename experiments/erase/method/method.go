@@ -40,6 +40,8 @@ func All() []Method {
 		trce(),
 		realEra(),
 		spm(),
+		hirmRandom(),
+		hirmSemantic(),
 	}
 }
 

@@ -68,13 +68,18 @@ func attentionGraph(h, mask, k, v, q *graph.Node) (out, counts *graph.Node) {
 // over the r_b rows that count. A negative weight drives a text away, 0 leaves it out. Inputs, besides the reader's: "target"
 // [b, r, o] and "weight" [b].
 func Regress(r Reader, batch, seq int) *model.Objective {
+	return RegressAt(r, model.Site{Kind: model.LastHidden}, batch, seq)
+}
+
+// RegressAt is Regress of the states [b, t, d] at another site.
+func RegressAt(r Reader, site model.Site, batch, seq int) *model.Objective {
 	return &model.Objective{
-		Name: "regress:" + r.Name(),
+		Name: "regress:" + r.Name() + ":" + site.String(),
 		Inputs: append([]model.Input{
 			{Name: "target", DType: dtypes.Float32, Dims: []int{batch, r.Rows(seq), r.OutDim()}}, {Name: "weight", DType: dtypes.Float32, Dims: []int{batch}},
 		}, r.Inputs()...),
 		Graph: func(o model.ObjectiveInputs) *graph.Node {
-			out, counts := r.ReadGraph(o.Site(model.Site{Kind: model.LastHidden}), o.Mask, o.Input)
+			out, counts := r.ReadGraph(o.Site(site), o.Mask, o.Input)
 			square := graph.ReduceSum(graph.Square(graph.Sub(out, o.Input("target"))), -1) // [b, r]
 			mean := graph.Div(graph.ReduceSum(graph.Mul(square, counts), 1), graph.MaxScalar(graph.ReduceSum(counts, 1), 1))
 			return graph.ReduceAllSum(graph.Mul(mean, o.Input("weight")))
