@@ -1,0 +1,165 @@
+package circuits
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"loupe/probe/model"
+)
+
+// Reference is what cut senders write, [b,t,u,d]: by default their outputs on the corrupted input.
+type Reference struct {
+	Name   string
+	values []float32
+	dims   []int // b, t, u, d
+	tiled  map[int]*tensors.Tensor
+}
+
+// tensor is the reference for copies repetitions of the batch.
+func (r *Reference) tensor(copies int) *tensors.Tensor {
+	if x, ok := r.tiled[copies]; ok {
+		return x
+	}
+	x := tensors.FromFlatDataAndDimensions(tile(r.values, copies), r.dims[0]*copies, r.dims[1], r.dims[2], r.dims[3])
+	r.tiled[copies] = x
+	return x
+}
+
+// senderCache holds the senders' outputs on both inputs.
+type senderCache struct {
+	clean, corrupted *Reference
+	change           *Reference // corrupted - clean
+}
+
+// reference makes a Reference of values.
+func (t *Task) reference(name string, values []float32) *Reference {
+	dims := []int{t.Pairs.Rows, t.Pairs.Seq, len(t.Graph.Senders), t.Model.Spec.DModel}
+	return &Reference{Name: name, values: values, dims: dims, tiled: map[int]*tensors.Tensor{}}
+}
+
+// senders returns the cache, running both inputs on first use.
+func (t *Task) senders(ctx context.Context) (*senderCache, error) {
+	if t.noEdges != nil {
+		return nil, t.noEdges
+	}
+	if t.cache != nil {
+		return t.cache, nil
+	}
+	var values [2][]float32
+	for i, ids := range [][]int32{t.Pairs.Clean, t.Pairs.Corrupted} {
+		out, err := t.run(ctx, t.forwardPlan(1), ids, 1, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if values[i], err = tensors.CopyFlatData[float32](out.EdgeSenders()); err != nil {
+			return nil, fmt.Errorf("circuits: %w", err)
+		}
+		if err := out.Free(); err != nil {
+			return nil, err
+		}
+	}
+	change := make([]float32, len(values[0]))
+	for i := range change {
+		change[i] = values[1][i] - values[0][i]
+	}
+	t.cache = &senderCache{clean: t.reference("clean", values[0]), corrupted: t.reference("patching", values[1]), change: t.reference("change", change)}
+	return t.cache, nil
+}
+
+// forwardPlan is the masked pass of copies repetitions of the batch.
+func (t *Task) forwardPlan(copies int) model.Plan {
+	plan := model.Plan{Batch: t.Pairs.Rows * copies, Seq: t.Pairs.Seq, Edges: &model.Edges{Batch: true, Senders: copies == 1}}
+	t.metric.apply(&plan)
+	return plan
+}
+
+// gradientPlan is the masked pass with its gradients.
+func (t *Task) gradientPlan() model.Plan {
+	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, Edges: &model.Edges{Batch: true, GradMask: true, Scores: true}}
+	t.metric.apply(&plan)
+	return plan
+}
+
+// Bytes estimates the memory of a sweep's masked pass in bytes before it runs: senders' outputs, their references and the
+// receivers' inputs, of four bytes each, for all rows at once. Gradients take about twice as much.
+func (t *Task) Bytes() (int64, error) {
+	if t.noEdges != nil {
+		return 0, t.noEdges
+	}
+	rows := int64(t.Pairs.Rows*t.copies) * int64(t.Pairs.Seq) * int64(t.Model.Spec.DModel)
+	return 4 * rows * int64(3*len(t.Graph.Senders)+2*len(t.Graph.Receivers)), nil
+}
+
+// gradients runs ids under a mask [b,u,v] (nil: 0) that moves senders to ref, and returns the gradient in the mask and the
+// products of the change between the inputs with the receivers' gradients, both [b,u,v].
+func (t *Task) gradients(ctx context.Context, ids []int32, mask []float32, ref *Reference) (inMask, products []float64, err error) {
+	if t.metric.metric.Step {
+		return nil, nil, fmt.Errorf("circuits: metric %s is a step function and has no gradient; use logit_diff or kl, or exact edges", t.metric.metric.Name)
+	}
+	cache, err := t.senders(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	edges := map[string]*tensors.Tensor{"corrupted": ref.tensor(1), "direction": cache.change.tensor(1)}
+	if mask != nil {
+		edges["mask"] = tensors.FromFlatDataAndDimensions(mask, t.Pairs.Rows, len(t.Graph.Senders), len(t.Graph.Receivers))
+	}
+	out, err := t.run(ctx, t.gradientPlan(), ids, 1, edges, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if inMask, err = floats(out.GradEdgeMask()); err != nil {
+		return nil, nil, err
+	}
+	if products, err = floats(out.EdgeScores()); err != nil {
+		return nil, nil, err
+	}
+	return inMask, products, out.Free()
+}
+
+// masked runs the clean input under each of masks (each [u,v] for all rows, or [b,u,v]) and returns each row's loss under each.
+func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([][]float64, error) {
+	if _, err := t.senders(ctx); err != nil {
+		return nil, err
+	}
+	size, rows := t.Graph.Size(), t.Pairs.Rows
+	copies := t.copies
+	if len(masks) == 1 {
+		copies = 1
+	}
+	out := make([][]float64, 0, len(masks))
+	buffer := make([]float32, copies*rows*size)
+	for from := 0; from < len(masks); from += copies {
+		n := min(copies, len(masks)-from)
+		for c := range n {
+			mask := masks[from+c]
+			for r := range rows {
+				part := mask
+				if len(mask) == rows*size && rows > 1 {
+					part = mask[r*size : (r+1)*size]
+				}
+				if copy(buffer[(c*rows+r)*size:], part) != size {
+					return nil, fmt.Errorf("circuits: a mask of %d values; %d senders by %d receivers need %d, or that for every row", len(mask), len(t.Graph.Senders), len(t.Graph.Receivers), size)
+				}
+			}
+		}
+		edges := map[string]*tensors.Tensor{
+			"corrupted": ref.tensor(copies),
+			"mask":      tensors.FromFlatDataAndDimensions(buffer, copies*rows, len(t.Graph.Senders), len(t.Graph.Receivers)),
+		}
+		result, err := t.run(ctx, t.forwardPlan(copies), t.Pairs.Clean, copies, edges, nil)
+		if err != nil {
+			return nil, err
+		}
+		loss, err := losses(result)
+		if err != nil {
+			return nil, err
+		}
+		for c := range n {
+			out = append(out, loss[c*rows:(c+1)*rows])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,134 @@
+package circuits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"loupe/probe/model"
+)
+
+// Task is a model, pairs and a metric, with what every method needs of them. It may be used from one goroutine at a time.
+type Task struct {
+	Engine *model.Engine
+	Model  *model.Model
+	Pairs  *Pairs
+	Graph  *EdgeGraph // nil for models without edges
+	// CleanLoss and CorruptedLoss are the metric of each row on the two inputs.
+	CleanLoss, CorruptedLoss []float64
+
+	metric  *binding
+	copies  int // of the batch in one run of a sweep
+	noEdges error
+	cache   *senderCache // nil before edges are used
+}
+
+// Options of a Task.
+type Options struct {
+	// SweepRows bounds the rows of one run of a sweep over edges or nodes: as many copies of the batch as fit are run at once.
+	// 0 is 64.
+	SweepRows int
+}
+
+// NewTask runs the model on both inputs.
+func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, metric Metric, opt Options) (*Task, error) {
+	if err := p.validate(m.Spec.Vocab); err != nil {
+		return nil, err
+	}
+	width := m.Spec.Vocab
+	if metric.Site != nil {
+		if err := m.Spec.Has(*metric.Site); err != nil {
+			return nil, err
+		}
+		width = m.Spec.Width(metric.Site.Kind, p.Seq)
+	}
+	b, err := metric.bind(p, width)
+	if err != nil {
+		return nil, err
+	}
+	if opt.SweepRows == 0 {
+		opt.SweepRows = 64
+	}
+	t := &Task{Engine: e, Model: m, Pairs: p, metric: b, copies: max(1, opt.SweepRows/p.Rows)}
+	t.Graph, t.noEdges = GraphOf(m.Spec)
+	plan := model.Plan{Batch: p.Rows, Seq: p.Seq}
+	b.apply(&plan)
+	for i, ids := range [][]int32{p.Clean, p.Corrupted} {
+		out, err := t.run(ctx, plan, ids, 1, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 && metric.Reference {
+			if b.reference, err = b.read(out); err != nil {
+				return nil, err
+			}
+			// the first run compared with nothing: run again with what it read
+			if err := out.Free(); err != nil {
+				return nil, err
+			}
+			if out, err = t.run(ctx, plan, ids, 1, nil, nil); err != nil {
+				return nil, err
+			}
+		}
+		loss, err := losses(out)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			t.CleanLoss = loss
+		} else {
+			t.CorruptedLoss = loss
+		}
+	}
+	return t, nil
+}
+
+// run compiles (once) and runs a plan on copies repetitions of ids.
+func (t *Task) run(ctx context.Context, plan model.Plan, ids []int32, copies int, edges map[string]*tensors.Tensor, edits []map[string]*tensors.Tensor) (*model.Outputs, error) {
+	program, err := t.Engine.Compile(t.Model.Spec, plan)
+	if err != nil {
+		return nil, err
+	}
+	objective, err := t.metric.inputs(copies)
+	if err != nil {
+		return nil, err
+	}
+	in := model.Inputs{IDs: tile(ids, copies), Gather: tile(t.metric.position, copies), Objective: objective, Edges: edges, Edits: edits}
+	if t.Pairs.Mask != nil {
+		in.Mask = tile(t.Pairs.Mask, copies)
+	}
+	return program.Run(ctx, t.Model.Params, in)
+}
+
+// losses takes the rows' losses out of a run and frees it.
+func losses(out *model.Outputs) ([]float64, error) {
+	x, err := floats(out.ObjectiveRows())
+	return x, errors.Join(err, out.Free())
+}
+
+// floats copies a tensor to the host in float64.
+func floats(t *tensors.Tensor) ([]float64, error) {
+	if t == nil {
+		return nil, errors.New("circuits: a run lacks an output")
+	}
+	x, err := tensors.CopyFlatData[float32](t)
+	if err != nil {
+		return nil, fmt.Errorf("circuits: %w", err)
+	}
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out, nil
+}
+
+// mean of a non-empty slice.
+func mean(x []float64) float64 {
+	var sum float64
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
