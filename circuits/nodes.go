@@ -3,6 +3,7 @@ package circuits
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -60,7 +61,15 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 	out.Loss = make([]float64, p.Rows*places)
 
 	rows := p.Rows * t.copies
-	plan := model.Plan{Batch: rows, Seq: p.Seq, Edits: []model.Edit{{Site: site, Replace: true, SourcePerLayer: true}}}
+	plan := model.Plan{Batch: rows, Seq: p.Seq}
+	slot := 0
+	for i, kind := range compiledWith(site) {
+		plan.Edits = append(plan.Edits, model.Edit{Site: kind, Replace: true, SourcePerLayer: true})
+		if kind == site {
+			slot = i
+		}
+	}
+	edits := make([]map[string]*tensors.Tensor, len(plan.Edits))
 	t.metric.apply(&plan)
 	per := len(values) / s.Layers
 	tiled := make([]float32, 0, len(values)*t.copies)
@@ -78,8 +87,8 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 				where[((layer*rows+c*p.Rows+r)*p.Seq+position)*heads+head] = 1
 			}
 		}
-		edit := map[string]*tensors.Tensor{"source": sourceTensor, "where": tensors.FromFlatDataAndDimensions(where, whereDims...)}
-		result, err := t.run(ctx, plan, target, t.copies, nil, []map[string]*tensors.Tensor{edit})
+		edits[slot] = map[string]*tensors.Tensor{"source": sourceTensor, "where": tensors.FromFlatDataAndDimensions(where, whereDims...)}
+		result, err := t.run(ctx, plan, target, t.copies, nil, edits)
 		if err != nil {
 			return nil, err
 		}
@@ -96,11 +105,24 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 	return out, nil
 }
 
+// commonSites are patched by one program, so that sweeping all of them compiles once.
+var commonSites = []model.Kind{model.ResidPre, model.AttnOut, model.MLPOut, model.Z}
+
+// compiledWith lists the sites of the program that patches site.
+func compiledWith(site model.Kind) []model.Kind {
+	if slices.Contains(commonSites, site) {
+		return commonSites
+	}
+	return []model.Kind{site}
+}
+
 // captureLayers returns a site's values of all layers, [l,b,t,..], on ids.
 func (t *Task) captureLayers(ctx context.Context, site model.Kind, ids []int32) ([]float32, error) {
 	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq}
-	for l := range t.Model.Spec.Layers {
-		plan.Captures = append(plan.Captures, model.Capture{Site: model.Site{Kind: site, Layer: l}})
+	for _, kind := range compiledWith(site) {
+		for l := range t.Model.Spec.Layers {
+			plan.Captures = append(plan.Captures, model.Capture{Site: model.Site{Kind: kind, Layer: l}})
+		}
 	}
 	t.metric.apply(&plan)
 	result, err := t.run(ctx, plan, ids, 1, nil, nil)
@@ -108,8 +130,8 @@ func (t *Task) captureLayers(ctx context.Context, site model.Kind, ids []int32) 
 		return nil, err
 	}
 	var out []float32
-	for _, c := range plan.Captures[:t.Model.Spec.Layers] {
-		x, err := tensors.CopyFlatData[float32](result.Capture(c))
+	for l := range t.Model.Spec.Layers {
+		x, err := tensors.CopyFlatData[float32](result.Site(model.Site{Kind: site, Layer: l}))
 		if err != nil {
 			return nil, fmt.Errorf("circuits: %w", err)
 		}
