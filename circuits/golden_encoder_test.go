@@ -32,6 +32,7 @@ func maskedLanguageHead(t *testing.T, dir string, eps float64) Metric {
 	file := must[*safetensors.File](t)(safetensors.Open(filepath.Join(dir, "model.safetensors")))
 	defer func() { _ = file.Close() }()
 	m := LogitDiff()
+	m.choice = 0
 	m.Name, m.Site, m.Constants = "mlm_logit_diff", &model.Site{Kind: model.LastHidden}, map[string]*tensors.Tensor{}
 	for name, key := range map[string]string{
 		"W": "cls.predictions.transform.dense.weight", "b": "cls.predictions.transform.dense.bias", "w": "cls.predictions.transform.LayerNorm.weight",

@@ -26,6 +26,9 @@ type Metric struct {
 	weigh func(answer, wrong int) (right, bad float32)
 	// Graph returns the losses [b] of x [b,w].
 	Graph func(in MetricInputs) *graph.Node
+	// choice is 1 + the index of this metric in logitLosses, which one program computes together; 0 for metrics with a program of
+	// their own.
+	choice int
 }
 
 // MetricInputs is what a metric sees.
@@ -55,8 +58,15 @@ func (m Metric) bind(p *Pairs, width int) (*binding, error) {
 	for r := range p.Rows {
 		b.position[r] = int32(p.last(r))
 	}
-	if m.weigh == nil {
+	if m.choice > 0 {
+		b.k = 1
+	}
+	if m.weigh == nil && (m.choice == 0 || p.Answer == nil) {
+		b.tokens, b.weights = make([]int32, p.Rows*b.k), make([]float32, p.Rows*b.k)
 		return b, nil
+	}
+	if m.weigh == nil { // the tokens are there but do not count
+		m.weigh = func(int, int) (float32, float32) { return 0, 0 }
 	}
 	if p.Answer == nil {
 		return nil, fmt.Errorf("circuits: metric %s needs an answer for every row", m.Name)
@@ -95,6 +105,9 @@ func (b *binding) apply(plan *model.Plan) {
 		plan.Captures = append(plan.Captures, b.capture())
 	}
 	o := &model.Objective{Name: "circuits." + b.metric.Name, Rows: true}
+	if b.metric.choice > 0 {
+		o.Name = "circuits.logits"
+	}
 	add := func(name string, dtype dtypes.DType, dims ...int) {
 		o.Inputs = append(o.Inputs, model.Input{Name: name, DType: dtype, Dims: dims})
 	}
@@ -102,8 +115,11 @@ func (b *binding) apply(plan *model.Plan) {
 		add("tokens", dtypes.Int32, rows, b.k)
 		add("weights", dtypes.Float32, rows, b.k)
 	}
-	if b.metric.Reference {
+	if b.metric.Reference || b.metric.choice > 0 {
 		add("reference", dtypes.Float32, rows, b.width)
+	}
+	if b.metric.choice > 0 {
+		add("choice", dtypes.Float32, len(logitLosses))
 	}
 	if b.metric.Site != nil {
 		add("position", dtypes.Int32, rows)
@@ -133,7 +149,12 @@ func (b *binding) inputs(copies int) (map[string]*tensors.Tensor, error) {
 		out["tokens"] = tensors.FromFlatDataAndDimensions(tile(b.tokens, copies), rows, b.k)
 		out["weights"] = tensors.FromFlatDataAndDimensions(tile(b.weights, copies), rows, b.k)
 	}
-	if b.metric.Reference {
+	if b.metric.choice > 0 {
+		choice := make([]float32, len(logitLosses))
+		choice[b.metric.choice-1] = 1
+		out["choice"] = tensors.FromFlatDataAndDimensions(choice, len(choice))
+	}
+	if b.metric.Reference || b.metric.choice > 0 {
 		reference := b.reference
 		if reference == nil {
 			reference = make([]float32, b.pairs.Rows*b.width)

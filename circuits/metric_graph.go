@@ -3,6 +3,7 @@ package circuits
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -25,11 +26,14 @@ func (b *binding) graph(o model.ObjectiveInputs) *Node {
 			in.X = Gather(in.X, Stack([]*Node{Iota(in.X.Graph(), at.Shape(), 0), at}, -1))
 		}
 	}
-	if b.metric.Reference {
+	if b.metric.Reference || b.metric.choice > 0 {
 		in.Reference = o.Input("reference")
 	}
 	if b.k > 0 {
 		in.Tokens, in.Weights = o.Input("tokens"), o.Input("weights")
+	}
+	if b.metric.choice > 0 {
+		return chosen(in, o.Input("choice"))
 	}
 	return b.metric.Graph(in)
 }
@@ -40,44 +44,54 @@ func weighted(x *Node, in MetricInputs) *Node {
 	return ReduceSum(Mul(Gather(x, Stack([]*Node{row, in.Tokens}, -1)), in.Weights), -1)
 }
 
+// logitLosses are the differentiable losses of next-token logits. One program computes them all and a run-time tensor picks one,
+// so that changing the metric compiles nothing.
+var logitLosses = []func(in MetricInputs) *Node{
+	func(in MetricInputs) *Node { return Neg(weighted(in.X, in)) },
+	func(in MetricInputs) *Node { return Neg(weighted(Softmax(in.X, -1), in)) },
+	func(in MetricInputs) *Node { return divergence(LogSoftmax(in.Reference, -1), LogSoftmax(in.X, -1)) },
+	func(in MetricInputs) *Node {
+		p, q := LogSoftmax(in.Reference, -1), LogSoftmax(in.X, -1)
+		mid := AddScalar(Add(Max(p, q), Log1P(Exp(Neg(Abs(Sub(p, q)))))), -math.Ln2)
+		return MulScalar(Add(divergence(p, mid), divergence(q, mid)), 0.5)
+	},
+}
+
+// chosen returns the loss of logitLosses that choice [n] names.
+func chosen(in MetricInputs, choice *Node) *Node {
+	var out *Node
+	for i, loss := range logitLosses {
+		x := loss(in)
+		picked := GreaterThan(Reshape(Slice(choice, AxisElem(i))), ScalarZero(x.Graph(), dtypes.Float32))
+		x = Where(BroadcastToDims(picked, x.Shape().Dimensions...), x, ZerosLike(x))
+		if out == nil {
+			out = x
+		} else {
+			out = Add(out, x)
+		}
+	}
+	return out
+}
+
 // LogitDiff is minus the difference between the mean logit of the right tokens and that of the wrong ones.
 func LogitDiff() Metric {
 	return Metric{
-		Name:  "logit_diff",
+		Name: "logit_diff", choice: 1,
 		weigh: func(right, wrong int) (float32, float32) { return 1 / float32(right), -1 / float32(max(wrong, 1)) },
-		Graph: func(in MetricInputs) *Node { return Neg(weighted(in.X, in)) },
 	}
 }
 
 // ProbDiff is minus the difference between the probability of the right tokens and that of the wrong ones, the metric of
 // greater-than (Hanna et al., arXiv:2305.00586).
 func ProbDiff() Metric {
-	return Metric{
-		Name:  "prob_diff",
-		weigh: func(_, wrong int) (float32, float32) { return 1, -1 },
-		Graph: func(in MetricInputs) *Node { return Neg(weighted(Softmax(in.X, -1), in)) },
-	}
+	return Metric{Name: "prob_diff", choice: 2, weigh: func(int, int) (float32, float32) { return 1, -1 }}
 }
 
 // KL is KL(p || q) in nats, p the next-token distribution on the clean input and q that of the run.
-func KL() Metric {
-	return Metric{
-		Name: "kl", Reference: true,
-		Graph: func(in MetricInputs) *Node { return divergence(LogSoftmax(in.Reference, -1), LogSoftmax(in.X, -1)) },
-	}
-}
+func KL() Metric { return Metric{Name: "kl", choice: 3, Reference: true} }
 
 // JS is the Jensen-Shannon divergence in nats between the next-token distributions on the clean input and in the run.
-func JS() Metric {
-	return Metric{
-		Name: "js", Reference: true,
-		Graph: func(in MetricInputs) *Node {
-			p, q := LogSoftmax(in.Reference, -1), LogSoftmax(in.X, -1)
-			m := Log(MulScalar(Add(Exp(p), Exp(q)), 0.5))
-			return MulScalar(Add(divergence(p, m), divergence(q, m)), 0.5)
-		},
-	}
-}
+func JS() Metric { return Metric{Name: "js", choice: 4, Reference: true} }
 
 // divergence is sum_i exp(p_i) (p_i - q_i) over the last axis.
 func divergence(p, q *Node) *Node { return ReduceSum(Mul(Exp(p), Sub(p, q)), -1) }
