@@ -13,8 +13,8 @@
 // # Gates
 //
 // A hook that leaves some texts alone can be passed by texts on which it does not act. An adaptive attack by gradients on such a variant
-// is carried out twice, through the edit and past it: there the states are read as if the hook did not act, and what it would change,
-// |H(x) - x|² / |x|², is made small as well. Attacks by queries see the gate in their answers.
+// is carried out twice, through the edit and past it: there the states are read as if the hook did not act, and the gate's score is made
+// small as well, or, where the hook has none, what it would change, |H(x) - x|² / |x|². Attacks by queries see the gate in their answers.
 //
 // # Shapes
 //

@@ -36,8 +36,14 @@ func past(v *encoder.Variant) *encoder.Variant {
 	return &out
 }
 
-// pastGate leaves states as they are, and adds to a loss weight |H(x) - x|² / |x|² of the hook H that it stands for; |x| is held
-// fixed in the gradient.
+// scored is a hook that acts where a score reaches a threshold, as the guards of package erase are. gradient is that of the score with
+// respect to the states [T, d].
+type scored interface {
+	Score(t erase.Text) (score, threshold float64, gradient *mat.Dense, err error)
+}
+
+// pastGate leaves states as they are, and adds to a loss, where the hook H that it stands for would act, weight score / threshold of a
+// hook with a score, of any other weight |H(x) - x|² / |x|² with |x| held fixed in the gradient.
 type pastGate struct {
 	hook   encoder.Hook
 	weight float64
@@ -48,8 +54,21 @@ func (h pastGate) Apply(t erase.Text) (*mat.Dense, bool, error) {
 	return mat.DenseCopyOf(t.X), true, nil
 }
 
+// tiny keeps a threshold of 0 from dividing.
+const tiny = 1e-12
+
 // Pullback implements encoder.Hook.
 func (h pastGate) Pullback(t erase.Text, g *mat.Dense) (*mat.Dense, error) {
+	var out mat.Dense
+	if s, ok := h.hook.(scored); ok {
+		score, threshold, gradient, err := s.Score(t)
+		if err != nil || score < threshold {
+			return g, err
+		}
+		out.Scale(h.weight/max(threshold, tiny), gradient)
+		out.Add(&out, g)
+		return &out, nil
+	}
 	x, acted, err := h.hook.Apply(t)
 	if err != nil || !acted {
 		return g, err
@@ -60,7 +79,6 @@ func (h pastGate) Pullback(t erase.Text, g *mat.Dense) (*mat.Dense, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out mat.Dense
 	out.Sub(back, &change)
 	norm := floats.Norm(t.X.RawMatrix().Data, 2)
 	out.Scale(2*h.weight/(norm*norm), &out)

@@ -48,6 +48,7 @@ func (l lock) Pullback(_ erase.Text, g *mat.Dense) (*mat.Dense, error) {
 // through the gate and past it pass; those found on the original encoder pass less often.
 func testAdaptiveEvadesGate(t *testing.T, b *bench) {
 	ctx := t.Context()
+	b.goal.Prompts = b.goal.Prompts[:2]
 	x := get(b.e.Embed(ctx, nil, append(b.goal.Prompts, "a photo", "it is said that", "we met them in the morning")))(t)
 	n := len(b.goal.Prompts)
 	inside, outside := mean(mat.DenseCopyOf(x.Slice(0, n, 0, b.e.Width()))), mean(mat.DenseCopyOf(x.Slice(n, n+3, 0, b.e.Width())))
@@ -70,7 +71,7 @@ func testAdaptiveEvadesGate(t *testing.T, b *bench) {
 	}
 	before, adaptive, _ := b.attack("soft-prompt", ModeAdaptive, v)
 	_, static, _ := b.attack("soft-prompt", ModeStatic, v)
-	if before != 0 || adaptive < n-1 || static > adaptive {
+	if before != 0 || adaptive < n || static == n {
 		t.Errorf("%d recognised before, %d after the adaptive attack, %d after the static one, of %d", before, adaptive, static, n)
 	}
 }

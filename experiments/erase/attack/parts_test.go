@@ -120,6 +120,27 @@ func TestPrototypeLoss(t *testing.T) {
 	}
 }
 
+// withScore has a score, of which the threshold is 4.
+type withScore struct {
+	encoder.Linear
+	score float64
+}
+
+func (h withScore) Score(erase.Text) (float64, float64, *mat.Dense, error) {
+	return h.score, 4, mat.NewDense(1, 2, []float64{8, -4}), nil
+}
+
+// TestPastScore: a hook with a score adds its gradient over the threshold, until the score is below that.
+func TestPastScore(t *testing.T) {
+	g := mat.NewDense(1, 2, []float64{1, 1})
+	for score, want := range map[float64][]float64{5: {7, -2}, 3: {1, 1}} {
+		got, err := pastGate{withScore{score: score}, 3}.Pullback(erase.Text{X: g, Length: 1}, g)
+		if err != nil || !slices.Equal(got.RawRowView(0), want) {
+			t.Errorf("score %v: %v, %v; expected %v", score, got, err, want)
+		}
+	}
+}
+
 // TestPastGateGradient: the gradient past a gate is that of weight |H(x) - x|² / |x|² with |x| fixed, beside the loss's own; nothing where the
 // hook does not act.
 func TestPastGateGradient(t *testing.T) {
