@@ -12,7 +12,6 @@ import (
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
 	"loupe/experiments/erase/reader"
-	"loupe/probe/model"
 	"loupe/probe/train"
 )
 
@@ -118,7 +117,9 @@ func fitHiRM(ctx context.Context, e *encoder.Encoder, t *Task, c *HiRMConfig, na
 		return nil, err
 	}
 	if c.Supervise >= 0 {
-		teacher.site = model.Site{Kind: model.ResidPost, Layer: c.Supervise}
+		if teacher.site, err = e.Site(c.Supervise + 1); err != nil {
+			return nil, err
+		}
 	}
 	cards := newDeck(len(lessons), t.Seed)
 	var first, last float64
