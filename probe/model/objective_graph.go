@@ -21,6 +21,7 @@ type ObjectiveInputs struct {
 	Mask   *Node // [b,t] bool, real tokens
 	Site   func(Site) *Node
 	Input  func(name string) *Node
+	Param  func(name string) *Node // a parameter, in float32
 }
 
 // TokenLogits is the objective sum over rows, gathered positions and k candidates of weight x logit(token): a logit

@@ -106,7 +106,7 @@ func (p *Program) collect(f *forward, in map[string]*Node, logits *Node) []*Node
 		return out
 	}
 	objective := p.plan.Objective.Graph(ObjectiveInputs{
-		Logits: logits, Mask: f.mask, Site: f.tap,
+		Logits: logits, Mask: f.mask, Site: f.tap, Param: f.param,
 		Input: func(name string) *Node { return in["objective."+name] },
 	})
 	add("objective", objective)

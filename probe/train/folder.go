@@ -13,6 +13,7 @@ import (
 	"loupe/internal/atomicfile"
 	"loupe/internal/safetensors"
 	"loupe/probe/model"
+	"loupe/probe/token"
 )
 
 // Edit is edit.json, which SaveFolder puts beside the weights.
@@ -56,16 +57,21 @@ func saveFolder(m *model.Model, p *model.Params, dir string, note any) error {
 		if err := copyModelFiles(m.Dir, tmp); err != nil {
 			return err
 		}
-		weights := filepath.Join(tmp, "model.safetensors")
-		if err := safetensors.Write(weights, published.Tensors, published.Metadata); err != nil {
-			return err
-		}
-		edit := Edit{Format: editFormat, Parent: EditParent{m.Name, m.Digest}, Changed: published.Changed, Note: note}
-		if edit.Weights, err = safetensors.Digest(weights); err != nil {
-			return err
-		}
-		return writeJSON(filepath.Join(tmp, "edit.json"), edit)
+		return writeWeights(tmp, published, m, note)
 	})
+}
+
+// writeWeights writes model.safetensors and edit.json.
+func writeWeights(dir string, published *model.Published, m *model.Model, note any) error {
+	path := filepath.Join(dir, "model.safetensors")
+	if err := safetensors.Write(path, published.Tensors, published.Metadata); err != nil {
+		return err
+	}
+	digest, err := safetensors.Digest(path)
+	if err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, "edit.json"), Edit{editFormat, EditParent{m.Name, m.Digest}, published.Changed, digest, note})
 }
 
 // free checks that a folder does not exist or is empty.
@@ -166,4 +172,37 @@ func writeJSON(path string, v any) error {
 		return err
 	}
 	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(append(raw, '\n')); return err })
+}
+
+// SaveNew writes a model that was made from a Spec, with weights p, as a Hugging Face folder: config.json, model.safetensors,
+// tokenizer.json where there is one (nil: none) and edit.json, whose parent is the random start. dir must not exist or be empty.
+func SaveNew(m *model.Model, p *model.Params, tokenizer []byte, dir string, note any) error {
+	if err := saveNew(m, p, tokenizer, dir, note); err != nil {
+		return fmt.Errorf("train: save new model folder %s: %w", dir, err)
+	}
+	return nil
+}
+
+func saveNew(m *model.Model, p *model.Params, tokenizer []byte, dir string, note any) error {
+	if err := free(dir); err != nil {
+		return err
+	}
+	config, published, err := model.PublishNew(m.Spec, p)
+	if err != nil {
+		return err
+	}
+	return writeFolder(dir, func(tmp string) error {
+		if err := writeJSON(filepath.Join(tmp, "config.json"), config); err != nil {
+			return err
+		}
+		if tokenizer != nil {
+			if _, err := token.Parse(tokenizer); err != nil {
+				return err
+			}
+			if err := atomicfile.Write(filepath.Join(tmp, "tokenizer.json"), func(w io.Writer) error { _, err := w.Write(tokenizer); return err }); err != nil {
+				return err
+			}
+		}
+		return writeWeights(tmp, published, m, note)
+	})
 }

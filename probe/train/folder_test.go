@@ -244,12 +244,20 @@ func TestTransformersReads(t *testing.T) {
 	}
 	defer minilm.Params.Free()
 	models["minilm"] = minilm
+	models["new-gpt"] = fresh(t, e, TinyGPT, Size{Layers: 2, DModel: 24, Heads: 3, Context: 16, Vocab: 40})
+	models["new-bert"] = fresh(t, e, TinyBERT, Size{Layers: 2, DModel: 24, Heads: 3, Context: 16, Vocab: 40})
 	var jobs []job
 	want := map[string][]float32{}
 	for name, m := range models {
 		p := perturbed(t, e, m, []string{"blocks.1.W_Q", "blocks.0.W_K", "blocks.1.W_in", "W_E"})
 		out := filepath.Join(dir, name)
-		if err := SaveFolder(m, p, out, name); err != nil {
+		save := SaveFolder
+		if m.Dir == "" {
+			save = func(m *model.Model, p *model.Params, dir string, note any) error {
+				return SaveNew(m, p, nil, dir, note)
+			}
+		}
+		if err := save(m, p, out, name); err != nil {
 			t.Fatal(err)
 		}
 		j := job{Dir: out, Out: out + ".safetensors", IDs: []int32{5, 9, 12, 7, 30, 4}}
