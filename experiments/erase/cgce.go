@@ -91,6 +91,7 @@ func (c *Classifier) Loss(e *mat.Dense) (loss float64, gradient *mat.Dense, err 
 // CGCEConfig are the settings of Refine; the paper's values are not published.
 type CGCEConfig struct {
 	Threshold float64 `json:"threshold" doc:"probability above which a text is refined"`
+	Until     float64 `json:"until" doc:"probability up to which a text that is refined counts as safe; 0: the threshold"`
 	Step      float64 `json:"step" doc:"length of a step, or its factor where the gradient is not normalised"`
 	MaxSteps  int     `json:"max_steps" doc:"steps after which a text is given up"`
 	Normalise bool    `json:"normalise" doc:"divide the gradient by its Frobenius norm"`
@@ -103,8 +104,8 @@ func DefaultCGCE() CGCEConfig {
 
 // Validate fails on a setting out of its range.
 func (c CGCEConfig) Validate() error {
-	if !(c.Threshold > 0 && c.Threshold < 1) || !(c.Step > 0) || math.IsInf(c.Step, 0) || c.MaxSteps < 1 {
-		return fmt.Errorf("erase: threshold %v, step %v, max_steps %d: %w; they need 0..1, above 0, from 1", c.Threshold, c.Step, c.MaxSteps, vectors.ErrArgument)
+	if !(c.Threshold > 0 && c.Threshold < 1) || !(c.Until >= 0 && c.Until <= c.Threshold) || !(c.Step > 0) || math.IsInf(c.Step, 0) || c.MaxSteps < 1 {
+		return fmt.Errorf("erase: threshold %v, until %v, step %v, max_steps %d: %w; they need 0..1, 0..threshold, above 0, from 1", c.Threshold, c.Until, c.Step, c.MaxSteps, vectors.ErrArgument)
 	}
 	return nil
 }
@@ -114,11 +115,11 @@ type Refinement struct {
 	X     *mat.Dense // [T, d]; the very matrix that was given where no classifier fired
 	Steps int
 	P     []float64 // largest probability of a concept before each step and after the last [Steps+1]
-	Safe  bool      // no probability is above the threshold
+	Safe  bool      // no probability is above the threshold or, once the text is refined, above Until
 }
 
-// Refine moves embeddings e [T, d] down the gradient of -log(1 - p) until no classifier's p is above the threshold, or MaxSteps are
-// over (CGCE). The gradients of the classifiers that fire are added.
+// Refine moves embeddings e [T, d] down the gradient of -log(1 - p) until no classifier's p is above the threshold, or Until, or MaxSteps
+// are over (CGCE). The gradients of the classifiers that fire are added.
 func Refine(classifiers []*Classifier, e *mat.Dense, cfg CGCEConfig) (*Refinement, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -129,7 +130,10 @@ func Refine(classifiers []*Classifier, e *mat.Dense, cfg CGCEConfig) (*Refinemen
 	out := &Refinement{X: e}
 	for {
 		var sum *mat.Dense
-		top := 0.0
+		top, limit := 0.0, cfg.Threshold
+		if out.Steps > 0 && cfg.Until > 0 {
+			limit = cfg.Until
+		}
 		for i, c := range classifiers {
 			logit, g, err := c.Logit(out.X)
 			if err != nil {
@@ -137,7 +141,7 @@ func Refine(classifiers []*Classifier, e *mat.Dense, cfg CGCEConfig) (*Refinemen
 			}
 			p := sigmoid(logit)
 			top = max(top, p)
-			if p <= cfg.Threshold {
+			if p <= limit {
 				continue
 			}
 			g.Scale(p, g)

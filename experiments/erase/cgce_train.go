@@ -18,12 +18,13 @@ type TrainConfig struct {
 	Epochs      int     `json:"epochs" doc:"passes over the texts"`
 	Batch       int     `json:"batch" doc:"texts of one step"`
 	LR          float64 `json:"lr" doc:"learning rate of Adam"`
+	Attention   bool    `json:"attention" doc:"learn the query; else it is 0, all tokens count the same, and refining moves all of them"`
 	WeightDecay float64 `json:"weight_decay" doc:"decoupled, of the matrices"`
 }
 
 // DefaultTrain returns a small budget: a few hundred texts are learnt in seconds.
 func DefaultTrain() TrainConfig {
-	return TrainConfig{Hidden: 16, Epochs: 6, Batch: 32, LR: 2e-3, WeightDecay: 0.05}
+	return TrainConfig{Attention: true, Hidden: 16, Epochs: 6, Batch: 32, LR: 2e-3, WeightDecay: 0.05}
 }
 
 // Validate fails on a setting out of its range.
@@ -57,6 +58,9 @@ func TrainClassifier(ctx context.Context, texts []Text, concept []bool, cfg Trai
 	rng := rand.New(rand.NewPCG(seed, 0))
 	w, g := newWeights(d, cfg.Hidden), newWeights(d, cfg.Hidden)
 	w.draw(rng)
+	if !cfg.Attention {
+		clear(w.Query)
+	}
 	first, second := make([]float64, len(w.flat)), make([]float64, len(w.flat))
 	step := 0.0
 	for range cfg.Epochs {
@@ -66,11 +70,14 @@ func TrainClassifier(ctx context.Context, texts []Text, concept []bool, cfg Trai
 				return nil, nil, err
 			}
 			part := order[lo:min(lo+cfg.Batch, len(order))]
-			loss := w.gradient(texts, concept, weight, part, g)
+			loss := w.gradient(take(texts, part), take(concept, part), take(weight, part), g)
 			if math.IsNaN(loss) || math.IsInf(loss, 0) {
 				return nil, nil, fmt.Errorf("erase: classifier: the loss is %v at step %v: %w; lower the learning rate", loss, step+1, vectors.ErrNotFinite)
 			}
 			sum += loss * float64(len(part)) / float64(len(order))
+			if !cfg.Attention {
+				clear(g.Query)
+			}
 			step++
 			const beta1, beta2, eps = 0.9, 0.999, 1e-8
 			rate := cfg.LR * math.Sqrt(1-math.Pow(beta2, step)) / (1 - math.Pow(beta1, step))
@@ -149,17 +156,25 @@ func (w *weights) draw(rng *rand.Rand) {
 	normal(w.Output, 1/math.Sqrt(float64(h)))
 }
 
-// gradient writes the gradient of the weighted mean cross-entropy of some texts to g, and returns the loss.
-func (w *weights) gradient(texts []Text, concept []bool, weight []float64, part []int, g *weights) (loss float64) {
+func take[T any](list []T, part []int) []T {
+	out := make([]T, len(part))
+	for i, at := range part {
+		out[i] = list[at]
+	}
+	return out
+}
+
+// gradient writes the gradient of the weighted mean cross-entropy of texts to g, and returns the loss.
+func (w *weights) gradient(texts []Text, concept []bool, weight []float64, g *weights) (loss float64) {
 	d, h := w.Hidden.Dims()
-	n := len(part)
+	n := len(texts)
 	root := math.Sqrt(float64(d))
 	var looks mat.VecDense
 	looks.MulVec(w.Key, mat.NewVecDense(d, w.Query))
 	looks.ScaleVec(1/root, &looks)
 	means, attention := mat.NewDense(n, d, nil), make([][]float64, n)
-	valid := func(i int) mat.Matrix { return texts[part[i]].X.Slice(0, texts[part[i]].Length, 0, d) }
-	for i := range part {
+	valid := func(i int) mat.Matrix { return texts[i].X.Slice(0, texts[i].Length, 0, d) }
+	for i := range texts {
 		var scores mat.VecDense
 		scores.MulVec(valid(i), &looks)
 		attention[i] = scores.RawVector().Data
@@ -171,7 +186,7 @@ func (w *weights) gradient(texts []Text, concept []bool, weight []float64, part 
 	before.Mul(&pooled, w.Hidden)
 	slope := mat.NewDense(n, h, nil)
 	clear(g.flat)
-	for i, at := range part {
+	for i := range texts {
 		logit := w.flat[len(w.flat)-1]
 		act := make([]float64, h)
 		for j := range act {
@@ -182,10 +197,10 @@ func (w *weights) gradient(texts []Text, concept []bool, weight []float64, part 
 			logit += w.Output[j] * act[j]
 		}
 		sign := 1.0 // loss is log(1 + exp(sign logit))
-		if concept[at] {
+		if concept[i] {
 			sign = -1
 		}
-		share := weight[at] / float64(n)
+		share := weight[i] / float64(n)
 		loss += share * (max(sign*logit, 0) + math.Log1p(math.Exp(-math.Abs(logit))))
 		delta := share * sign * sigmoid(sign*logit)
 		floats.Scale(delta, slope.RawRowView(i))
@@ -199,7 +214,7 @@ func (w *weights) gradient(texts []Text, concept []bool, weight []float64, part 
 	g.Value.Mul(means.T(), &toPooled)
 	toMeans.Mul(&toPooled, w.Value.T())
 	toLooks := mat.NewVecDense(d, nil)
-	for i := range part {
+	for i := range texts {
 		var by mat.VecDense
 		by.MulVec(valid(i), toMeans.RowView(i))
 		middle := floats.Dot(attention[i], by.RawVector().Data)

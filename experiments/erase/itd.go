@@ -35,6 +35,7 @@ type ITDConfig struct {
 	Top       int     `json:"top" doc:"features of each prompt, by their largest code over its tokens"`
 	Strength  float64 `json:"strength" doc:"factor of the concept's features"`
 	Margin    float64 `json:"margin" doc:"of the least score of the target prompts, which is the threshold"`
+	Between   bool    `json:"between" doc:"put the threshold at the geometric mean of the least score of the target prompts and the largest of the remaining ones, and not at margin; published: not"`
 	KeepError bool    `json:"keep_error" doc:"change a text by its features' part alone and keep what the autoencoder does not reconstruct; published: not"`
 }
 
@@ -99,7 +100,30 @@ func FitITD(coder Coder, target, remain []Text, cfg ITDConfig) (*ITD, error) {
 		least = min(least, d.Score)
 	}
 	e.Threshold = cfg.Margin * least
+	if cfg.Between {
+		return e, e.between(least, remain)
+	}
 	return e, nil
+}
+
+// between puts the threshold between the least score of the target prompts and the largest of those that remain.
+func (e *ITD) between(least float64, remain []Text) error {
+	most := 0.0
+	for i, t := range remain {
+		d, err := e.Deactivate(t)
+		if err != nil {
+			return fmt.Errorf("remaining prompt %d: %w", i, err)
+		}
+		most = max(most, d.Score)
+	}
+	if most >= least {
+		return fmt.Errorf("erase: the gate cannot separate: a remaining prompt scores %.4g and a target prompt %.4g: %w; lower top, train another autoencoder, or set between to false and see the gate's ROC", most, least, vectors.ErrArgument)
+	}
+	e.Threshold = math.Sqrt(most * least)
+	if most == 0 {
+		e.Threshold = least / 2
+	}
+	return nil
 }
 
 // Deactivation is what ITD would make of a text.
