@@ -41,6 +41,7 @@ func TestGuards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	task.Cross = task.Cross[:3]
 	dictionary := method.DefaultDictionary()
 	dictionary.Ordinary, dictionary.Neutral, dictionary.Cache = 0, 64, t.TempDir()
 	dictionary.SAE.DSAE, dictionary.SAE.Batch, dictionary.SAE.Tokens = 1024, 512, 80*512
