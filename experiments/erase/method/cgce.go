@@ -33,7 +33,7 @@ func (c *CGCEConfig) Validate() error {
 func cgce() Method {
 	return Method{
 		Name: "cgce", Title: "Classifier-guided concept erasure", Paper: "CGCE", Acts: ActsActivations,
-		Check:  "golden (TestGoldenErasure: logits, gradients, refinement), gradient (TestClassifierWeights); the paper's constants are not published",
+		Check: "golden (TestGoldenErasure: logits, gradients, refinement), gradient (TestClassifierWeights); the paper's constants are not published",
 		Config: func() any {
 			c := &CGCEConfig{Refine: erase.DefaultCGCE(), Train: erase.DefaultTrain(), Kept: true, Rounds: 4}
 			c.Refine.Step, c.Refine.Until = 2, 0.001
