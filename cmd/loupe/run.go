@@ -18,6 +18,7 @@ import (
 	"loupe/experiments/autoencoders"
 	"loupe/experiments/demo"
 	"loupe/experiments/erase/compare"
+	"loupe/experiments/erase/redteam"
 	"loupe/experiments/papers"
 	"loupe/internal/config"
 	"loupe/internal/expect"
@@ -114,7 +115,7 @@ func experiments(a *app) []experiment {
 
 // studies are those of papers and those behind commands.
 func studies() []study.Study {
-	return append(papers.All(), removal.Study(), fitting.Study(), fitting.Tests(), compare.Study())
+	return append(papers.All(), removal.Study(), fitting.Study(), fitting.Tests(), compare.Study(), redteam.Study())
 }
 
 // runFlags are the flags of `loupe run`.

@@ -24,6 +24,7 @@ type bench struct {
 	e    *encoder.Encoder
 	task *method.Task
 	goal Goal
+	kept Goal // another concept
 }
 
 func newBench(t *testing.T) *bench {
@@ -38,12 +39,11 @@ func newBench(t *testing.T) *bench {
 	})
 	e := get(encoder.New(engine, m, get(token.Load(dir))(t), ""))(t)
 	task := get(method.NewTask(method.DefaultTask()))(t)
-	var classes []*mat.Dense
-	for _, c := range task.Concepts() {
-		classes = append(classes, get(e.Embed(t.Context(), nil, c.Fit))(t))
+	erased, kept, err := Goals(t.Context(), e, task, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	dog := task.Erase[0]
-	return &bench{t, e, task, Goal{Target: dog, Class: 0, Zero: get(erase.NewZeroShot(classes))(t), Prompts: dog.Held, Seed: 1}}
+	return &bench{t, e, task, erased[0], kept[2]}
 }
 
 func get[V any](v V, err error) func(t *testing.T) V {

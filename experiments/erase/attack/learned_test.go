@@ -10,9 +10,7 @@ import (
 // testLearnedEmbedding: behind a hidden name a learned embedding finds the concept, learned there or on the original encoder; another
 // concept's embedding is its own; and nothing is found where all texts are one.
 func testLearnedEmbedding(t *testing.T, b *bench) {
-	other := b.goal
-	other.Target, other.Class = b.task.Keep[2], 3
-	other.Prompts = other.Target.Held
+	other := b.kept
 	c := LearnedConfig{AdamConfig: AdamConfig{Steps: 12, LR: 0.03}, Templates: 2}
 	r := get(Recognise(t.Context(), b.e, b.renamed(), b.goal, other, c))(t)
 	t.Logf("%+v", *r)
