@@ -42,7 +42,7 @@ func TestEraseAttack(t *testing.T) {
 		"task.erase is empty":         set("task.erase=[]"),
 		"--runs A B":                  nil,
 		"attacked 2 times":            set("methods=[{name: uce}, {name: uce}]"),
-		"has no edit.json":   set("methods=[]", "edits=["+filepath.Join(runs, "none")+"]"),
+		"has no edit.json":            set("methods=[]", "edits=["+filepath.Join(runs, "none")+"]"),
 		"listed twice":                set("attacks=[{name: p4d}, {name: p4d}]"),
 		"list at least one of each":   set("modes=[]"),
 		"numbers from 0 on":           set("prompts=-1"),
