@@ -9,13 +9,16 @@ import (
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	"loupe/experiments/papers/conceptvectors"
+	"loupe/experiments/papers/conceptweaver"
 	"loupe/experiments/papers/craft"
 	"loupe/experiments/papers/entanglement"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
+	"loupe/experiments/papers/omniprism"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
+	t2izero "loupe/experiments/papers/t2i-zero"
 	"loupe/experiments/papers/tcav"
 	"loupe/experiments/planted"
 	"loupe/internal/study"
@@ -30,15 +33,18 @@ func All() []study.Study {
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptvectors.Study(),
+		conceptweaver.Study(),
 		craft.Study(),
 		entanglement.Study(),
 		holistic.Study(),
 		introspection.Study(),
 		leace.Study(),
+		omniprism.Study(),
 		planted.Study(),
 		semanticinputs.Study(),
 		sliders.Study(),
 		sparsecbm.Study(),
+		t2izero.Study(),
 		tcav.Study(),
 	}
 }
