@@ -6,6 +6,7 @@ import (
 	"loupe/experiments/papers/axbench"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
+	"loupe/experiments/papers/classdiffusion"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	"loupe/experiments/papers/conceptvectors"
@@ -30,6 +31,7 @@ func All() []study.Study {
 		adawac.Study(),
 		axbench.Study(),
 		cgbc.Study(),
+		classdiffusion.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptvectors.Study(),

@@ -68,7 +68,8 @@ func (c *Config) Validate() error {
 // aspects of a text, by the order of the heads.
 var aspects = [2]string{"content", "style"}
 
-// grid are the texts with their aspects. Every fourth cell of objects x styles and the last template are for the test alone.
+// grid are the texts with their aspects, of which the last template is for the test alone. All cells of objects x styles are in training and test:
+// were some held out, a head that knows the object alone would tell which styles it was not seen with, and a probe of the style would fall below chance.
 type grid struct {
 	texts         []string
 	labels        [2][]int
@@ -87,11 +88,9 @@ func (c *Config) grid() *grid {
 				g.texts = append(g.texts, strings.NewReplacer("{object}", object, "{style}", style).Replace(template))
 				g.labels[0], g.labels[1] = append(g.labels[0], o), append(g.labels[1], s)
 				g.cell = append(g.cell, o*len(c.Styles)+s)
-				held, last := (o+s)%4 == 0, t == len(c.Templates)-1
-				switch {
-				case held && last:
+				if t == len(c.Templates)-1 {
 					g.test = append(g.test, i)
-				case !held && !last:
+				} else {
 					g.train = append(g.train, i)
 				}
 			}
@@ -114,7 +113,7 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 		return err
 	}
 	g.trainX, g.testX = rowsOf(g.x, g.train), rowsOf(g.x, g.test)
-	s.Text("%d texts to train heads and probes, %d of other cells and another template to test: %d objects x %d styles.", len(g.train), len(g.test), len(c.Objects), len(c.Styles))
+	s.Text("%d texts to train heads and probes, %d in another template to test: %d objects x %d styles.", len(g.train), len(g.test), len(c.Objects), len(c.Styles))
 	s.Done("read")
 	defer s.Done("heads and probes")
 	return measureAll(ctx, s, c, g)
@@ -141,14 +140,14 @@ func measureAll(ctx context.Context, s *study.Session, c *Config, g *grid) error
 	}
 	table := report.Table{
 		Caption: fmt.Sprintf("Accuracy of linear probes on held-out texts, mean of %d trainings; intervals draw cells of the grid. Chance is %.3f for content and %.3f for style", c.Seeds, 1/float64(len(c.Objects)), 1/float64(len(c.Styles))),
-		Columns: []report.Column{{Name: "heads"}, {Name: "|cos| of the heads"}, {Name: "content from its head"}, {Name: "style from its head"}, {Name: "style from the content head"}, {Name: "content from the style head"}},
+		Columns: []report.Column{{Name: "heads"}, {Name: "|cos| of the heads"}, {Name: "in training"}, {Name: "content from its head"}, {Name: "style from its head"}, {Name: "style from the content head"}, {Name: "content from the style head"}},
 	}
 	raw, err := probeBoth(ctx, g, g.trainX, g.testX)
 	if err != nil {
 		return err
 	}
 	of := lab.Take(g.cell, g.test)
-	cells := []any{"the embedding itself", nil}
+	cells := []any{"the embedding itself", nil, nil}
 	for _, right := range [][]float64{raw[0], raw[1], raw[1], raw[0]} {
 		i, err := lab.MeanOver(ctx, right, of, c.Seed)
 		if err != nil {
@@ -159,23 +158,22 @@ func measureAll(ctx context.Context, s *study.Session, c *Config, g *grid) error
 	table.Rows = append(table.Rows, cells)
 	cross := make(map[string][]float64) // of the two cross readings together, by kind
 	for _, k := range kinds {
-		var right [2][2][]float64 // [head][aspect][test text], mean over seeds
-		cosine := 0.0
+		var right [2][2][]float64  // [head][aspect][test text], mean over seeds
+		cosine, fitted := 0.0, 0.0 // mean |cos| of the heads' outputs, on test and on training texts
 		for seed := range c.Seeds {
 			heads, err := k.make(uint64(c.Seed) + uint64(seed))
 			if err != nil {
 				return err
 			}
-			var test [2]*mat.Dense
+			var train, test [2]*mat.Dense
 			for a := range aspects {
-				train, err := heads.Apply(a, g.trainX)
-				if err != nil {
+				if train[a], err = heads.Apply(a, g.trainX); err != nil {
 					return err
 				}
 				if test[a], err = heads.Apply(a, g.testX); err != nil {
 					return err
 				}
-				got, err := probeBoth(ctx, g, train, test[a])
+				got, err := probeBoth(ctx, g, train[a], test[a])
 				if err != nil {
 					return err
 				}
@@ -188,16 +186,20 @@ func measureAll(ctx context.Context, s *study.Session, c *Config, g *grid) error
 					}
 				}
 			}
-			for i := range g.test {
-				v, err := vectors.Cosine(test[0].RawRowView(i), test[1].RawRowView(i))
+			for _, of := range []struct {
+				z  [2]*mat.Dense
+				to *float64
+			}{{test, &cosine}, {train, &fitted}} {
+				v, err := meanCosine(of.z)
 				if err != nil {
 					return err
 				}
-				cosine += math.Abs(v) / float64(len(g.test)*c.Seeds)
+				*of.to += v / float64(c.Seeds)
 			}
 		}
 		s.Value(k.number+".cosine", cosine)
-		cells := []any{k.label, cosine}
+		s.Value(k.number+".fitted_cosine", fitted)
+		cells := []any{k.label, cosine, fitted}
 		for _, v := range []struct {
 			number string
 			right  []float64
@@ -224,6 +226,20 @@ func measureAll(ctx context.Context, s *study.Session, c *Config, g *grid) error
 		s.Text("Accuracy across aspects of orthogonal heads less that of %s ones: %s.", against, lab.Short(i))
 	}
 	return nil
+}
+
+// meanCosine is the mean over texts of |cos| between the two heads' outputs.
+func meanCosine(z [2]*mat.Dense) (float64, error) {
+	n, _ := z[0].Dims()
+	sum := 0.0
+	for i := range n {
+		v, err := vectors.Cosine(z[0].RawRowView(i), z[1].RawRowView(i))
+		if err != nil {
+			return 0, err
+		}
+		sum += math.Abs(v) / float64(n)
+	}
+	return sum, nil
 }
 
 // probeBoth fits a softmax probe of each aspect on training rows and says of each test row whether it is right.
