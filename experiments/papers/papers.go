@@ -9,6 +9,7 @@ import (
 	"loupe/experiments/papers/classdiffusion"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
+	"loupe/experiments/papers/conceptexpress"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/conceptweaver"
 	"loupe/experiments/papers/craft"
@@ -32,6 +33,7 @@ func All() []study.Study {
 		axbench.Study(),
 		cgbc.Study(),
 		classdiffusion.Study(),
+		conceptexpress.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptvectors.Study(),
