@@ -26,7 +26,7 @@ func TestRetention(t *testing.T) {
 
 // TestStudy: a small run; both ways learn, and the loss keeps the phrase nearer to its class.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"minilm"}, "classes=[horse, chair]", "seeds=1", "learn.steps=10", "learn.learning_rate=0.02")
+	r := studytest.Run(t, Study(), []string{"minilm"}, "classes=[horse, chair]", "seeds=1", "learn.steps=6", "learn.learning_rate=0.02")
 	if gain := studytest.Number(t, r, "gain.class").Value; gain <= 0 {
 		t.Errorf("cosine with the class gains %v by the loss", gain)
 	}

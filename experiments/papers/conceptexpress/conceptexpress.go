@@ -61,6 +61,9 @@ func (c *Config) Validate() error {
 	if c.Together < 2 || len(c.Planted) == 0 || len(c.Planted)%c.Together != 0 {
 		return fmt.Errorf("%d planted concepts, %d together; plant two or more together, in sets that are full", len(c.Planted), c.Together)
 	}
+	if len(c.Planted)/c.Together*c.Seeds < 2 {
+		return fmt.Errorf("%d set of %d concepts and %d seed; intervals need two draws", len(c.Planted)/c.Together, c.Together, c.Seeds)
+	}
 	return c.Learn.Validate()
 }
 
