@@ -43,7 +43,7 @@ func TestScore(t *testing.T) {
 
 // TestStudy: a small run; what is learned is nearer to the planted concepts than what is not.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"minilm"}, "planted=[dog, castle, train, cat]", "together=2", "others=[rabbit, boat]", "seeds=1", "learn.tokens=2", "learn.split_steps=10", "learn.merged_steps=6", "learn.learning_rate=0.03")
+	r := studytest.Run(t, Study(), []string{"minilm"}, "planted=[dog, castle, train, cat]", "together=2", "mix=0.3", "others=[rabbit, boat]", "seeds=1", "learn.tokens=2", "learn.split_steps=10", "learn.merged_steps=6", "learn.learning_rate=0.03")
 	for _, name := range []string{"splitmerge", "split", "single"} {
 		if a, b := studytest.Number(t, r, name+".cosine").Value, studytest.Number(t, r, "random.cosine").Value; a <= b {
 			t.Errorf("%s: cosine %v, %v of random words", name, a, b)
