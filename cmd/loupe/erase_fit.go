@@ -17,6 +17,7 @@ import (
 	"loupe/experiments/erase/saved"
 	"loupe/internal/config"
 	"loupe/internal/lab"
+	"loupe/probe/train"
 )
 
 // eraseFitFlags are the flags of `loupe erase fit`.
@@ -148,7 +149,11 @@ func (a *app) eraseFit(ctx context.Context, path string, f eraseFitFlags) (_ *er
 	for _, target := range t.Erase {
 		edit.Anchors = append(edit.Anchors, target.Anchor)
 	}
-	err = saved.Save(f.out, e, v, edit)
+	if v.Params != nil && v.Hook == nil {
+		err = train.SaveFolder(l.Model, v.Params, f.out, edit)
+	} else {
+		err = saved.Save(f.out, e, v, edit)
+	}
 	if v.Params != nil && v.Params != l.Model.Params {
 		err = errors.Join(err, v.Params.FreeUnshared(l.Model.Params))
 	}

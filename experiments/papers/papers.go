@@ -7,21 +7,27 @@ import (
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
 	"loupe/experiments/papers/classdiffusion"
+	coerasing "loupe/experiments/papers/co-erasing"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	"loupe/experiments/papers/conceptexpress"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/conceptweaver"
 	"loupe/experiments/papers/craft"
+	"loupe/experiments/papers/duge"
 	"loupe/experiments/papers/entanglement"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
 	"loupe/experiments/papers/omniprism"
+	"loupe/experiments/papers/realera"
+	"loupe/experiments/papers/rece"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	t2izero "loupe/experiments/papers/t2i-zero"
 	"loupe/experiments/papers/tcav"
+	"loupe/experiments/papers/trce"
+	"loupe/experiments/papers/uce"
 	"loupe/experiments/planted"
 	"loupe/internal/study"
 )
@@ -34,21 +40,27 @@ func All() []study.Study {
 		cgbc.Study(),
 		classdiffusion.Study(),
 		conceptexpress.Study(),
+		coerasing.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptvectors.Study(),
 		conceptweaver.Study(),
 		craft.Study(),
+		duge.Study(),
 		entanglement.Study(),
 		holistic.Study(),
 		introspection.Study(),
 		leace.Study(),
 		omniprism.Study(),
 		planted.Study(),
+		realera.Study(),
+		rece.Study(),
 		semanticinputs.Study(),
 		sliders.Study(),
 		sparsecbm.Study(),
 		t2izero.Study(),
 		tcav.Study(),
+		trce.Study(),
+		uce.Study(),
 	}
 }

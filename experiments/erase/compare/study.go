@@ -3,17 +3,15 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
 	"loupe/experiments/erase/evaluate"
+	"loupe/experiments/erase/reader"
 	"loupe/internal/config"
-	"loupe/internal/safetensors"
 	"loupe/internal/stats"
 	"loupe/internal/study"
 )
@@ -23,7 +21,10 @@ func Study() study.Study {
 	return study.Study{
 		Kind:  config.Kind{Name: Kind, Doc: "erase concepts from a text encoder by several methods, and measure what is gone, what is kept and what comes back", New: func() any { return DefaultConfig() }},
 		Title: "Concepts erased from a text encoder: what is gone, what is kept, what comes back",
-		Run:   func(ctx context.Context, s *study.Session, conf any) error { return run(ctx, s, conf.(*Config)) },
+		Run: func(ctx context.Context, s *study.Session, conf any) error {
+			_, err := Run(ctx, s, conf.(*Config))
+			return err
+		},
 		Steps: func(conf any) []string { return steps(conf.(*Config)) },
 	}
 }
@@ -53,23 +54,24 @@ func Open(ctx context.Context, s *study.Session, ref, pool string) (*encoder.Enc
 	return encoder.New(l.Engine, l.Model, l.Tokenizer, pool)
 }
 
-func run(ctx context.Context, s *study.Session, c *Config) error {
+// Run measures every method and publishes the rows.
+func Run(ctx context.Context, s *study.Session, c *Config) (*Result, error) {
 	e, err := Open(ctx, s, c.Model, c.Pool)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.Task.Seed = c.Seed
 	suite, err := evaluate.NewSuite(ctx, e, c.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kv, err := c.stack(e.Width())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if kv != nil {
 		if err := suite.ReadWith(kv); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	s.Done("prompts")
@@ -83,56 +85,46 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 			return suite.With(m.Seeds, m.Concepts, m.Together).Row(ctx, found, m.label(), conf, nil)
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		rows = append(rows, row)
 		s.Done(m.label())
 	}
 	Publish(s, c.Config, rows)
+	return &Result{Encoder: e, Suite: suite, Rows: rows}, nil
+}
+
+// Result is what a comparison found, for studies that go on from it.
+type Result struct {
+	Encoder *encoder.Encoder
+	Suite   *evaluate.Suite
+	Rows    []*evaluate.Row
+}
+
+// Row finds a row by its label; nil where there is none.
+func (r *Result) Row(label string) *evaluate.Row {
+	for _, row := range r.Rows {
+		if row.Label == label {
+			return row
+		}
+	}
 	return nil
 }
 
 // stack reads the K/V stack, or draws one.
 func (c *Config) stack(d int) (*mat.Dense, error) {
+	var r *reader.Stack
+	var err error
 	switch {
 	case c.KV != "":
-		return readStack(c.KV, d)
+		r, err = reader.ReadStack(c.KV, d, "")
 	case c.KVRows > 0:
-		r := rand.New(rand.NewPCG(uint64(c.Seed), 0x6b76)) // "kv"
-		out := mat.NewDense(c.KVRows, d, nil)
-		for i := range c.KVRows {
-			for j := range d {
-				out.Set(i, j, r.NormFloat64())
-			}
-		}
-		return out, nil
+		r, err = reader.DrawStack("", c.KVRows, d, uint64(c.Seed))
 	}
-	return nil, nil
-}
-
-// readStack stacks the matrices [o, d] of a file, in the order of their names.
-func readStack(path string, d int) (_ *mat.Dense, err error) {
-	f, err := safetensors.Open(path)
-	if err != nil {
+	if r == nil || err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	var values []float64
-	for _, name := range f.Names() {
-		i, _ := f.Info(name)
-		if len(i.Shape) != 2 || i.Shape[1] != d {
-			return nil, fmt.Errorf("%s: matrix %s has shape %v; the encoder's states want [o, %d]", path, name, i.Shape, d)
-		}
-		w, err := f.Float64(name)
-		if err != nil {
-			return nil, err
-		}
-		values = append(values, w...)
-	}
-	if len(values) == 0 {
-		return nil, fmt.Errorf("%s has no matrix", path)
-	}
-	return mat.NewDense(len(values)/d, d, values), nil
+	return r.Weights, nil
 }
 
 // Publish writes the rows' tables and numbers into a session. Numbers are named LABEL.h, LABEL.acc_e and so on, with "_" for "-".

@@ -42,6 +42,7 @@ func All() []Method {
 		itd(),
 		sauce(),
 		cgce(),
+		coErasing(),
 		spm(),
 		hirmRandom(),
 		hirmSemantic(),

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase"
@@ -28,6 +30,8 @@ func realEra() Method {
 	}
 }
 
+// fitRealEra mines around each fitting prompt of a concept and maps what is near to the mean of the anchor's prompts. The neighbourhood is
+// that of the synonyms in the same templates, or of the prompts among themselves where there are none.
 func fitRealEra(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*encoder.Variant, error) {
 	c := conf.(*RealEraConfig)
 	p, err := prior(ctx, e, t)
@@ -36,33 +40,11 @@ func fitRealEra(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*en
 	}
 	var total *erase.Map
 	for i, target := range t.Erase {
-		// a name without synonyms has its fitting prompts for what still is the concept
-		alike := target.Synonyms
-		if len(alike) == 0 {
-			alike = target.Fit
-		}
-		x, err := e.Embed(ctx, nil, append([]string{target.Name, target.Anchor}, alike...))
-		if err != nil {
-			return nil, err
-		}
-		n, d := x.Dims()
-		own := mat.NewDense(n-2, d, nil)
-		for j := range n - 2 {
-			own.SetRow(j, x.RawRowView(0))
-		}
-		h, err := erase.CalibrateNeighbourhood(own, x.Slice(2, n, 0, d).(*mat.Dense), c.Share)
+		mined, anchor, err := mineAround(ctx, e, target, c, uint64(t.Seed)+uint64(i)*1000)
 		if err != nil {
 			return nil, fmt.Errorf("method: realera, %s: %w", target.Name, err)
 		}
-		noise, err := erase.SampleNoise(c.Noise, d, 0, 2*h.Distance/math.Sqrt(float64(d)), uint64(t.Seed)+uint64(i))
-		if err != nil {
-			return nil, err
-		}
-		mined, err := erase.Mine(x.RawRowView(0), noise, h)
-		if err != nil {
-			return nil, err
-		}
-		edit, err := erase.RealEra(mined, x.RawRowView(1), p, c.RealEraConfig)
+		edit, err := erase.RealEra(mined, anchor, p, c.RealEraConfig)
 		if err != nil {
 			return nil, fmt.Errorf("method: realera, %s: %w", target.Name, err)
 		}
@@ -73,4 +55,54 @@ func fitRealEra(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*en
 		}
 	}
 	return &encoder.Variant{Name: "realera", Hook: encoder.Linear{Map: total}, Layer: e.Layers(), Notes: map[string]any{}}, nil
+}
+
+func mineAround(ctx context.Context, e *encoder.Encoder, target Target, c *RealEraConfig, seed uint64) (*erase.Mined, []float64, error) {
+	var from, alike []string
+	for _, s := range target.SynonymFit {
+		from, alike = append(from, target.Fit...), append(alike, s...)
+	}
+	if len(alike) == 0 {
+		for i := range target.Fit {
+			from, alike = append(from, target.Fit[i]), append(alike, target.Fit[(i+1)%len(target.Fit)])
+		}
+	}
+	own, err := e.Embed(ctx, nil, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	other, err := e.Embed(ctx, nil, alike)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := erase.CalibrateNeighbourhood(own, other, c.Share)
+	if err != nil {
+		return nil, nil, err
+	}
+	prompts, err := e.Embed(ctx, nil, append(slices.Clone(target.Fit), target.AnchorFit...))
+	if err != nil {
+		return nil, nil, err
+	}
+	n, d := len(target.Fit), e.Width()
+	all, each := new(erase.Mined), max(c.Noise/n, 1)
+	var rows []float64
+	for i := range n {
+		noise, err := erase.SampleNoise(each, d, 0, 2*h.Distance/math.Sqrt(float64(d)), seed+uint64(i))
+		if err != nil {
+			return nil, nil, err
+		}
+		m, err := erase.Mine(prompts.RawRowView(i), noise, h)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, m.Candidates.RawMatrix().Data...)
+		all.Distance, all.Cosine = append(all.Distance, m.Distance...), append(all.Cosine, m.Cosine...)
+		all.Near, all.Beyond = append(all.Near, m.Near...), append(all.Beyond, m.Beyond...)
+	}
+	all.Candidates = mat.NewDense(len(rows)/d, d, rows)
+	anchor := make([]float64, d)
+	for i := range n {
+		floats.AddScaled(anchor, 1/float64(n), prompts.RawRowView(n+i))
+	}
+	return all, anchor, nil
 }
