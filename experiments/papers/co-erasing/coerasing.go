@@ -39,6 +39,8 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 	s.Value("acc_g.uce_less_mixed", uce.General.Value-mixed.General.Value)
 	s.Value("implicit.uce_less_mixed", uce.Implicit.Value-mixed.Implicit.Value)
 	s.Value("drift.mixed_over_uce", mixed.Drift.Value/uce.Drift.Value)
-	s.Value("probe.uce_less_mixed", uce.ProbeAfter.Value-mixed.ProbeAfter.Value)
+	if uce.ProbeAfter != nil && mixed.ProbeAfter != nil {
+		s.Value("probe.uce_less_mixed", uce.ProbeAfter.Value-mixed.ProbeAfter.Value)
+	}
 	return nil
 }

@@ -3,6 +3,7 @@ package rece
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -87,6 +88,7 @@ func recovery(ctx context.Context, s *study.Session, c *Config, r *compare.Resul
 	for i := range c.RECE.Epochs + 1 {
 		t.Columns = append(t.Columns, report.Column{Name: fmt.Sprintf("after %d", i)})
 	}
+	t.Columns = append(t.Columns, report.Column{Name: "singular", Doc: "concepts whose system had no solution, which the means leave out"})
 	embed := func(texts []string) (*mat.Dense, error) { return e.Embed(ctx, nil, texts) }
 	for _, g := range grams {
 		for _, regulariser := range erase.Regularisers() {
@@ -94,6 +96,7 @@ func recovery(ctx context.Context, s *study.Session, c *Config, r *compare.Resul
 			cfg.Derivation.Regulariser = regulariser
 			errs := make([][]float64, cfg.Epochs+1)
 			var rises []float64
+			singular := 0
 			for _, name := range r.Suite.Erased() {
 				of := c.Task
 				of.Erase = []string{name}
@@ -112,6 +115,10 @@ func recovery(ctx context.Context, s *study.Session, c *Config, r *compare.Resul
 					return err
 				}
 				edit, err := erase.RECE(ctx, q, g.s, cfg)
+				if errors.Is(err, erase.ErrSingular) {
+					singular++
+					continue
+				}
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", name, regulariser, err)
 				}
@@ -122,19 +129,28 @@ func recovery(ctx context.Context, s *study.Session, c *Config, r *compare.Resul
 				rises = append(rises, edit.Recovery/edit.Epochs[0].Recovery)
 			}
 			cells := []any{g.name, regulariser}
+			name := strings.Replace(regulariser, "reg", "", 1)
+			s.Value(fmt.Sprintf("singular.%s_%s", g.name, name), float64(singular))
 			for _, x := range errs {
+				if len(x) == 0 {
+					cells = append(cells, "singular")
+					continue
+				}
 				i, err := lab.MeanOver(ctx, x, lab.UpTo(len(x)), c.Seed)
 				if err != nil {
 					return err
 				}
 				cells = append(cells, lab.Cell(i))
 			}
-			t.Rows = append(t.Rows, cells)
+			t.Rows = append(t.Rows, append(cells, singular))
+			if len(rises) == 0 {
+				continue
+			}
 			rise, err := lab.MeanOver(ctx, rises, lab.UpTo(len(rises)), c.Seed)
 			if err != nil {
 				return err
 			}
-			s.Interval(fmt.Sprintf("rise.%s_%s", g.name, strings.Replace(regulariser, "reg", "", 1)), rise)
+			s.Interval(fmt.Sprintf("rise.%s_%s", g.name, name), rise)
 		}
 	}
 	s.Table("recovery", t)
