@@ -234,6 +234,36 @@ func (s *Suite) edit(ctx context.Context, v *encoder.Variant, texts []string) (*
 	return out, err
 }
 
+// Recognised counts the held-out prompts of concepts of the domain that prototypes of the original encoder still recognise.
+func (s *Suite) Recognised(ctx context.Context, v *encoder.Variant, concepts []string) (erase.Share, error) {
+	var share erase.Share
+	var texts []string
+	var labels []int
+	for i, t := range s.domain {
+		if !slices.Contains(concepts, t.Name) {
+			continue
+		}
+		for _, prompt := range t.Held {
+			texts, labels = append(texts, prompt), append(labels, i)
+		}
+	}
+	if len(texts) == 0 {
+		return share, fmt.Errorf("evaluate: domain %s has none of %v", s.cfg.Task.Domain, concepts)
+	}
+	out, err := s.edit(ctx, v, texts)
+	if err != nil {
+		return share, err
+	}
+	p, err := s.zero.Predict(out.rows(texts))
+	for i := range p {
+		share.N++
+		if p[i] == labels[i] {
+			share.Hits++
+		}
+	}
+	return share, err
+}
+
 // rows are the embeddings of some of the texts.
 func (o *edited) rows(texts []string) *mat.Dense {
 	_, d := o.x.Dims()

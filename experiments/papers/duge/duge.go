@@ -6,12 +6,10 @@ import (
 	"context"
 	"fmt"
 
-	"gonum.org/v1/gonum/mat"
-
-	"loupe/experiments/erase"
 	"loupe/experiments/erase/compare"
 	"loupe/experiments/erase/continual"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/evaluate"
 	"loupe/experiments/erase/method"
 	"loupe/internal/config"
 	"loupe/internal/lab"
@@ -70,6 +68,13 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 	if err != nil {
 		return err
 	}
+	cfg := evaluate.DefaultConfig()
+	cfg.Task, cfg.Grid, cfg.Generated, cfg.Together = c.Task, 1, 0, nil
+	suite, err := evaluate.NewSuite(ctx, e, cfg)
+	if err != nil {
+		return err
+	}
+	s.Done("prompts")
 	var all []outcome
 	for _, m := range c.Methods {
 		for _, replay := range []bool{false, true} {
@@ -80,7 +85,7 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 			if replay {
 				label += "-replay"
 			}
-			o, err := study.Step(s, label, func() (outcome, error) { return c.sequences(ctx, e, m, label, replay) })
+			o, err := study.Step(s, label, func() (outcome, error) { return c.sequences(ctx, e, suite, m, label, replay) })
 			if err != nil {
 				return err
 			}
@@ -91,7 +96,7 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 	return publish(ctx, s, c, all)
 }
 
-func (c *Config) sequences(ctx context.Context, e *encoder.Encoder, m compare.Method, label string, replay bool) (outcome, error) {
+func (c *Config) sequences(ctx context.Context, e *encoder.Encoder, suite *evaluate.Suite, m compare.Method, label string, replay bool) (outcome, error) {
 	o := outcome{Label: label, Replay: replay}
 	found, conf, err := m.Resolve()
 	if err != nil {
@@ -112,11 +117,7 @@ func (c *Config) sequences(ctx context.Context, e *encoder.Encoder, m compare.Me
 		for i := range n {
 			task.Erase[i] = byName[of.Erase[(i+order*n/c.Orders)%n]]
 		}
-		measures, err := accuracies(ctx, e, task)
-		if err != nil {
-			return o, err
-		}
-		r, err := continual.Run(ctx, e, found, conf, task, measures, continual.Options{Replay: replay})
+		r, err := continual.Run(ctx, e, found, conf, task, accuracies(suite, task), continual.Options{Replay: replay})
 		if err != nil {
 			return o, fmt.Errorf("%s: %w", label, err)
 		}
@@ -127,50 +128,22 @@ func (c *Config) sequences(ctx context.Context, e *encoder.Encoder, m compare.Me
 
 // accuracies measure the share of a request's held-out prompts that prototypes of the original encoder still recognise, and that of
 // the kept concepts.
-func accuracies(ctx context.Context, e *encoder.Encoder, task *method.Task) (continual.Measures, error) {
-	targets := task.Concepts()
-	var classes []*mat.Dense
-	for _, t := range targets {
-		x, err := e.Embed(ctx, nil, t.Fit)
-		if err != nil {
-			return continual.Measures{}, err
+func accuracies(suite *evaluate.Suite, task *method.Task) continual.Measures {
+	share := func(ctx context.Context, v *encoder.Variant, targets []method.Target) (float64, error) {
+		var names []string
+		for _, t := range targets {
+			names = append(names, t.Name)
 		}
-		classes = append(classes, x)
-	}
-	zero, err := erase.NewZeroShot(classes)
-	if err != nil {
-		return continual.Measures{}, err
-	}
-	share := func(ctx context.Context, v *encoder.Variant, from, to int) (float64, error) {
-		var texts []string
-		var labels []int
-		for i := from; i < to; i++ {
-			for _, t := range targets[i].Held {
-				texts, labels = append(texts, t), append(labels, i)
-			}
-		}
-		x, err := e.Embed(ctx, v, texts)
+		r, err := suite.Recognised(ctx, v, names)
 		if err != nil {
 			return 0, err
 		}
-		p, err := zero.Predict(x)
-		if err != nil {
-			return 0, err
-		}
-		hits := 0.0
-		for i := range p {
-			if p[i] == labels[i] {
-				hits++
-			}
-		}
-		return hits / float64(len(p)), nil
+		return r.Rate()
 	}
 	return continual.Measures{
-		Request: func(ctx context.Context, v *encoder.Variant, j int) (float64, error) { return share(ctx, v, j, j+1) },
-		Kept: func(ctx context.Context, v *encoder.Variant) (float64, error) {
-			return share(ctx, v, len(task.Erase), len(targets))
-		},
-	}, nil
+		Request: func(ctx context.Context, v *encoder.Variant, j int) (float64, error) { return share(ctx, v, task.Erase[j:j+1]) },
+		Kept:    func(ctx context.Context, v *encoder.Variant) (float64, error) { return share(ctx, v, task.Keep) },
+	}
 }
 
 func publish(ctx context.Context, s *study.Session, c *Config, all []outcome) error {
