@@ -141,8 +141,10 @@ func accuracies(suite *evaluate.Suite, task *method.Task) continual.Measures {
 		return r.Rate()
 	}
 	return continual.Measures{
-		Request: func(ctx context.Context, v *encoder.Variant, j int) (float64, error) { return share(ctx, v, task.Erase[j:j+1]) },
-		Kept:    func(ctx context.Context, v *encoder.Variant) (float64, error) { return share(ctx, v, task.Keep) },
+		Request: func(ctx context.Context, v *encoder.Variant, j int) (float64, error) {
+			return share(ctx, v, task.Erase[j:j+1])
+		},
+		Kept: func(ctx context.Context, v *encoder.Variant) (float64, error) { return share(ctx, v, task.Keep) },
 	}
 }
 
