@@ -6,7 +6,7 @@ TESTFLAGS  ?=
 FUZZTIME   ?= 10s
 DEMO       ?= run demo
 DEMO_FLAGS ?=
-BENCH      ?= forward store sweep vectors erase
+BENCH      ?= forward store sweep vectors erase circuits
 BENCH_FLAGS ?= --threads 2 --seconds 2
 
 # Packages whose tests spend their time inside the compiled graphs, where the race detector sees nothing.

@@ -15,7 +15,7 @@ import (
 )
 
 func benchKinds() []bench.Kind {
-	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors(), bench.Generate(), bench.Erase()}
+	return []bench.Kind{bench.Forward(), bench.Store(), bench.Sweep(), bench.SAE(), bench.Vectors(), bench.Generate(), bench.Erase(), bench.Circuits()}
 }
 
 func newBenchCmd(a *app) *cobra.Command {
@@ -79,6 +79,7 @@ func newBenchKindCmd(a *app, k bench.Kind) *cobra.Command {
 	flags.DurationVar(&o.Timeout, "case-timeout", 30*time.Minute, "time after which one case is given up")
 	flags.StringVar(&o.MiniLM, "minilm-dir", cached("minilm"), "folder of all-MiniLM-L6-v2")
 	flags.StringVar(&o.SmolLM2, "smollm2-gguf", cached("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"), "SmolLM2-135M-Instruct GGUF file")
+	flags.StringVar(&o.EAPSource, "eap-src", "", "checkout of EAP-IG, the folder that holds src/eap, for peers of `loupe bench circuits`")
 	flags.IntVar(&o.MiB, "mib", 256, "store size of `loupe bench store`")
 	flags.StringVar(&o.Dir, "dir", "", "folder to make scratch stores in; default: the temporary folder")
 	flags.StringVar(&o.Engine, "engine", sae.EngineAuto, "engine of `loupe bench sae`")

@@ -23,20 +23,21 @@ import (
 
 // Options are the common flags of all kinds.
 type Options struct {
-	Threads int
-	Seconds float64 // timed seconds per case; a case ends at the first step past them
-	Steps   int     // at most this many timed steps; 0: no limit but Seconds
-	Warmup  int     // untimed steps
-	Device  string  // cpu or cuda
-	Cases   string  // selections: peer, peer: or peer:k=v,k=v, separated by semicolons
-	List    bool
-	Out     string        // append the lines to this file too
-	Timeout time.Duration // one case is given up after this time
-	MiniLM  string        // model folder
-	SmolLM2 string        // GGUF file
-	MiB     int           // size of the store
-	Dir     string        // where scratch stores are made; "" is the temporary folder
-	Engine  string        // of training; "auto" measures
+	Threads   int
+	Seconds   float64 // timed seconds per case; a case ends at the first step past them
+	Steps     int     // at most this many timed steps; 0: no limit but Seconds
+	Warmup    int     // untimed steps
+	Device    string  // cpu or cuda
+	Cases     string  // selections: peer, peer: or peer:k=v,k=v, separated by semicolons
+	List      bool
+	Out       string        // append the lines to this file too
+	Timeout   time.Duration // one case is given up after this time
+	MiniLM    string        // model folder
+	EAPSource string        // checkout of EAP-IG for its cases of `loupe bench circuits`; "": they fail
+	SmolLM2   string        // GGUF file
+	MiB       int           // size of the store
+	Dir       string        // where scratch stores are made; "" is the temporary folder
+	Engine    string        // of training; "auto" measures
 
 	// Rounds is how often all cases run; with Python, the interpreter of the peers' environment, each case's peers run
 	// after it in every round, from the scripts in PeerScripts, with PeerWarmup untimed steps.

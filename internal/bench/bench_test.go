@@ -48,6 +48,8 @@ func TestLinesMatchThePeers(t *testing.T) {
 			"task=probe,n=20000,d=768", "task=leace_fit,n=100000,d=768", "task=leace_apply,n=100000,d=768", "task=nmf,n=20000,d=768,k=20,solver=cd,iters=100",
 		}},
 		{Erase(), []string{"erase=1,preserve=0", "erase=10,preserve=0", "erase=100,preserve=0", "erase=100,preserve=1000"}},
+		{Circuits(), []string{"task=eap_ig_5,model=gpt2-small-random,batch=8,seq=16", "task=eap,model=gpt2-small-random,batch=8,seq=16",
+			"task=node_patch,model=gpt2-small-random,batch=8,seq=16", "task=edge_exact,model=gpt2-small-random,batch=8,seq=16"}},
 		{Generate(), []string{
 			"model=SmolLM2-135M,batch=1,prompt=32,new=64,attn=sdpa,cache=dynamic,steer=False", "model=SmolLM2-135M,batch=8,prompt=32,new=64,attn=sdpa,cache=static,steer=True",
 		}},
