@@ -23,6 +23,7 @@ type lesson struct {
 	embeds *mat.Dense // word embeddings [T, d] in place of the ids; nil: the ids
 	target *mat.Dense // [r, o]
 	weight float64    // negative: driven away
+	place  []int      // the row of the empty text's reading that is taken from each of this one's rows; for guided teachers
 }
 
 // teacher trains some of an encoder's weights on lessons, by reader.Regress.
@@ -31,6 +32,7 @@ type teacher struct {
 	e          *encoder.Encoder
 	reader     reader.Reader
 	site       model.Site // whose states are read
+	guided     bool       // by reader.Guided: the first lesson is the empty text
 	batch, seq int
 }
 
@@ -43,10 +45,17 @@ func newTeacher(e *encoder.Encoder, r reader.Reader, names []string, longest, ba
 	return &teacher{Trainer: t, e: e, reader: r, site: model.Site{Kind: model.LastHidden}, batch: batch, seq: (longest + 7) / 8 * 8}, nil
 }
 
-// plan and inputs of up to a batch of lessons, all from ids or all from word embeddings.
+func (t *teacher) objective() *model.Objective {
+	if t.guided {
+		return reader.Guided(t.reader, t.site, t.batch, t.seq)
+	}
+	return reader.RegressAt(t.reader, t.site, t.batch, t.seq)
+}
+
+// inputs are the plan and inputs of up to a batch of lessons, all from ids or all from word embeddings.
 func (t *teacher) inputs(lessons []lesson, queries *mat.Dense) (model.Plan, model.Inputs, error) {
 	n, seq := t.batch, t.seq
-	plan := model.Plan{Batch: n, Seq: seq, Embeds: lessons[0].embeds != nil, Storage: t.e.Model.Params.Storage(), Objective: reader.RegressAt(t.reader, t.site, n, seq)}
+	plan := model.Plan{Batch: n, Seq: seq, Embeds: lessons[0].embeds != nil, Storage: t.e.Model.Params.Storage(), Objective: t.objective()}
 	if t.site.Kind.InBlock() {
 		plan.To = t.site.Layer + 1
 	}
@@ -78,8 +87,18 @@ func (t *teacher) inputs(lessons []lesson, queries *mat.Dense) (model.Plan, mode
 		in.Input = tensors.FromFlatDataAndDimensions(given, n, seq, d)
 	}
 	var err error
-	in.Objective, err = reader.Targets(t.reader, queries, targets, weights, n, seq)
-	return plan, in, err
+	if in.Objective, err = reader.Targets(t.reader, queries, targets, weights, n, seq); err != nil || !t.guided {
+		return plan, in, err
+	}
+	rows := t.reader.Rows(seq)
+	place := make([]float32, n*rows*rows)
+	for i, l := range lessons {
+		for k, at := range l.place {
+			place[(i*rows+k)*rows+at] = 1
+		}
+	}
+	in.Objective["place"] = tensors.FromFlatDataAndDimensions(place, n, rows, rows)
+	return plan, in, nil
 }
 
 // gradients returns the sum of the lessons' losses and its gradients, whatever their number.
@@ -183,9 +202,12 @@ func aligned(from, to token.Encoding) []int {
 	return out
 }
 
+// tokenwise tells whether a reading has a row for each token.
+func tokenwise(r reader.Reader) bool { return r.Rows(2) == 2 && r.Rows(3) == 3 }
+
 // placed are the rows of another text's reading at the places of this one's tokens; readings that do not go token by token stay.
 func placed(r reader.Reader, from, to token.Encoding, reading *mat.Dense) *mat.Dense {
-	if r.Rows(2) != 2 || r.Rows(3) != 3 {
+	if !tokenwise(r) {
 		return reading
 	}
 	_, o := reading.Dims()

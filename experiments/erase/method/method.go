@@ -46,6 +46,9 @@ func All() []Method {
 		spm(),
 		hirmRandom(),
 		hirmSemantic(),
+		esd(),
+		allButOne(),
+		advUnlearn(),
 	}
 }
 

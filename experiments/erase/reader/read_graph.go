@@ -80,9 +80,7 @@ func RegressAt(r Reader, site model.Site, batch, seq int) *model.Objective {
 		}, r.Inputs()...),
 		Graph: func(o model.ObjectiveInputs) *graph.Node {
 			out, counts := r.ReadGraph(o.Site(site), o.Mask, o.Input)
-			square := graph.ReduceSum(graph.Square(graph.Sub(out, o.Input("target"))), -1) // [b, r]
-			mean := graph.Div(graph.ReduceSum(graph.Mul(square, counts), 1), graph.MaxScalar(graph.ReduceSum(counts, 1), 1))
-			return graph.ReduceAllSum(graph.Mul(mean, o.Input("weight")))
+			return regressionGraph(out, counts, o.Input("target"), o.Input("weight"))
 		},
 	}
 }
