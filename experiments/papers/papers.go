@@ -16,6 +16,7 @@ import (
 	"loupe/experiments/papers/craft"
 	"loupe/experiments/papers/duge"
 	"loupe/experiments/papers/entanglement"
+	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
@@ -48,6 +49,7 @@ func All() []study.Study {
 		craft.Study(),
 		duge.Study(),
 		entanglement.Study(),
+		fewshoterasing.Study(),
 		holistic.Study(),
 		introspection.Study(),
 		leace.Study(),

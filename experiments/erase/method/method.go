@@ -49,6 +49,7 @@ func All() []Method {
 		esd(),
 		allButOne(),
 		advUnlearn(),
+		fewShot(),
 	}
 }
 
