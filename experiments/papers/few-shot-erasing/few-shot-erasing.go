@@ -60,8 +60,8 @@ func newConfig() any {
 
 // Validate checks what does not depend on the model.
 func (c *Config) Validate() error {
-	if len(c.Concepts) == 0 || len(c.Settings) == 0 || c.Settings[0].Label != published {
-		return fmt.Errorf("concepts is %v and settings %v; name concepts, and %s as the first setting", c.Concepts, c.Settings, published)
+	if len(c.Concepts) < 2 || len(c.Settings) == 0 || c.Settings[0].Label != published {
+		return fmt.Errorf("concepts is %v and settings %v; name two concepts or more, and %s as the first setting", c.Concepts, c.Settings, published)
 	}
 	for _, s := range c.Settings {
 		if err := c.with(s).Validate(); err != nil || s.Label == "" {
@@ -98,29 +98,33 @@ func newSubject(ctx context.Context, e *encoder.Encoder, domain string) (*subjec
 		return nil, err
 	}
 	u.all = task.Erase
-	var classes, wide []*mat.Dense
+	var texts []string
+	var ends []int // of each class in texts: the concepts, then their super-categories
+	add := func(list []string) { texts = append(texts, list...); ends = append(ends, len(texts)) }
 	for _, c := range u.all {
-		x, err := e.Embed(ctx, nil, c.Fit)
-		if err != nil {
-			return nil, err
-		}
-		classes = append(classes, x)
+		add(c.Fit)
 	}
-	wide = slices.Clone(classes)
 	for _, c := range u.all {
-		if slices.Contains(u.supers, c.Super) {
-			continue
+		if !slices.Contains(u.supers, c.Super) {
+			u.supers = append(u.supers, c.Super)
+			add(c.AnchorFit)
 		}
-		x, err := e.Embed(ctx, nil, c.AnchorFit)
-		if err != nil {
-			return nil, err
-		}
-		u.supers, wide = append(u.supers, c.Super), append(wide, x)
 	}
-	if u.zero, err = erase.NewZeroShot(classes); err != nil {
+	x, err := e.Embed(ctx, nil, texts)
+	if err != nil {
 		return nil, err
 	}
-	u.wide, err = erase.NewZeroShot(wide)
+	_, d := x.Dims()
+	var classes []*mat.Dense
+	from := 0
+	for _, end := range ends {
+		classes = append(classes, x.Slice(from, end, 0, d).(*mat.Dense))
+		from = end
+	}
+	if u.zero, err = erase.NewZeroShot(classes[:len(u.all)]); err != nil {
+		return nil, err
+	}
+	u.wide, err = erase.NewZeroShot(classes)
 	return u, err
 }
 
@@ -238,40 +242,37 @@ func (u *subject) setting(ctx context.Context, c *Config, m method.Method, conf 
 // measure adds one concept's erasure to a row.
 func (u *subject) measure(ctx context.Context, out *row, v *encoder.Variant, name string) error {
 	gone := slices.IndexFunc(u.all, func(t method.Target) bool { return t.Name == name })
+	var texts []string
+	var class []int
 	for k, t := range u.all {
-		x, err := u.e.Embed(ctx, v, t.Held)
-		if err != nil {
-			return err
-		}
-		predicted, err := u.zero.Predict(x)
-		if err != nil {
-			return err
-		}
-		for _, p := range predicted {
-			if k == gone {
-				out.erased.add(gone, p == k)
-			} else {
-				out.specific.add(gone, p == k)
-			}
-		}
-		if k != gone {
-			continue
-		}
-		if err := u.follow(ctx, out, x, t, gone); err != nil {
-			return err
-		}
-		synonyms, err := u.e.Embed(ctx, v, slices.Concat(t.SynonymHeld...))
-		if err != nil {
-			return err
-		}
-		if predicted, err = u.zero.Predict(synonyms); err != nil {
-			return err
-		}
-		for _, p := range predicted {
-			out.general.add(gone, p == gone)
+		for _, text := range t.Held {
+			texts, class = append(texts, text), append(class, k)
 		}
 	}
-	return nil
+	own := len(texts)
+	texts = append(texts, slices.Concat(u.all[gone].SynonymHeld...)...)
+	x, err := u.e.Embed(ctx, v, texts)
+	if err != nil {
+		return err
+	}
+	predicted, err := u.zero.Predict(x)
+	if err != nil {
+		return err
+	}
+	for i, p := range predicted {
+		switch {
+		case i >= own:
+			out.general.add(gone, p == gone)
+		case class[i] == gone:
+			out.erased.add(gone, p == gone)
+		default:
+			out.specific.add(gone, p == class[i])
+		}
+	}
+	from := slices.Index(class, gone)
+	_, d := x.Dims()
+	t := u.all[gone]
+	return u.follow(ctx, out, x.Slice(from, from+len(t.Held), 0, d).(*mat.Dense), t, gone)
 }
 
 // follow says where the prompts of an erased concept moved: x are their embeddings now.
@@ -332,7 +333,7 @@ func publish(ctx context.Context, s *study.Session, c *Config, labels []string, 
 				return err
 			}
 			s.Interval(labels[i]+"."+m.name, v)
-			cells = append(cells, v)
+			cells = append(cells, lab.Cell(v))
 		}
 		s.Value(labels[i]+".seconds", r.seconds)
 		t.Rows = append(t.Rows, append(cells, r.seconds))
