@@ -341,8 +341,9 @@ func goldenCase(t *testing.T, engine *model.Engine, root, name string) {
 	nodes := openArrays(t, dir, "nodes.safetensors")
 	goldenNodes(t, ld, nodes)
 	// the plain run, the masked pass of the batch and of a sweep, and the gradient; a capture and a patch of nodes; logits at all
-	// positions. Other metrics, and the padded inputs of the same shape, run the same programs.
-	if n := engine.Compiles() - before; n != 4+2+1 {
+	// positions; exact edges capture the stream and run one program for each block and one for the logits. Other metrics, and the
+	// padded inputs of the same shape, run the same programs.
+	if n := engine.Compiles() - before; n != 4+2+1+m.Spec.Layers+2 {
 		t.Errorf("%d compiles for one shape", n)
 	}
 }

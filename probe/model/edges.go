@@ -89,10 +89,15 @@ func (e *Edges) validate(s *Spec, p *Plan) error {
 	if e.gradients() && p.Objective == nil {
 		return errors.New("model: plan: gradients at edges need an objective")
 	}
+	return p.splitSites()
+}
+
+// splitSites refuses sites that every query head has one of its own of.
+func (p *Plan) splitSites() error {
 	split := func(k Kind) error {
 		switch k {
 		case LN1Scale, LN1Normalized, LN1Out, K, V, RotK:
-			return fmt.Errorf("model: plan: with an edge mask every query head has its own norm, key and value, so site %s does not exist; use the receivers' inputs", k.Name())
+			return fmt.Errorf("model: plan: with an edge mask or a moved receiver every query head has its own norm, key and value, so site %s does not exist; use the receivers' inputs", k.Name())
 		}
 		return nil
 	}

@@ -15,9 +15,12 @@ type edgePass struct {
 	column    int     // receivers so far
 }
 
-// send appends senders [b,t,n,d].
+// send appends senders [b,t,n,d]; without an edge mask nobody asks for them.
 func (f *forward) send(x *Node) {
 	e := f.edges
+	if e == nil {
+		return
+	}
 	from := 0
 	if e.change != nil {
 		from = e.change.Shape().Dimensions[2]
@@ -61,12 +64,9 @@ func (f *forward) receive(x *Node, n int) *Node {
 func (f *forward) edgeBlockGraph(i int, x *Node) *Node {
 	s := f.spec
 	x = f.site(ResidPre, i, x)
-	heads := f.receive(x, 3*s.Heads)
-	if s.Place != OutputNorm {
-		heads, _, _ = f.normGraph(blockName(i, "ln1"), heads)
-	}
+	q, k, v := f.headInputs(i, x)
 	mlpInput := func(x *Node) *Node {
-		in := Squeeze(f.receive(x, 1), 2)
+		in := f.mlpInput(x)
 		if s.Place == OutputNorm {
 			return in
 		}
@@ -76,7 +76,7 @@ func (f *forward) edgeBlockGraph(i int, x *Node) *Node {
 	if s.Parallel {
 		in = mlpInput(x)
 	}
-	x = Add(x, f.edgeAttnGraph(i, heads))
+	x = Add(x, f.edgeAttnGraph(i, q, k, v))
 	if !s.Parallel {
 		x = f.site(ResidMid, i, x)
 		in = mlpInput(x)
@@ -86,28 +86,51 @@ func (f *forward) edgeBlockGraph(i int, x *Node) *Node {
 	return f.site(ResidPost, i, Add(x, out))
 }
 
-// edgeAttnGraph is attnGraph on the normalised inputs [b,t,3h,d] of queries, keys and values; it sends each head's part.
-func (f *forward) edgeAttnGraph(i int, x *Node) *Node {
+// mlpInput is what the MLP reads of the residual stream x [b,t,d].
+func (f *forward) mlpInput(x *Node) *Node {
+	if f.one != nil {
+		return f.one.move(x, 3*f.spec.Heads)
+	}
+	return Squeeze(f.receive(x, 1), 2)
+}
+
+// headInputs are the queries, keys and values [b,t,h,e] that a block's heads make of the residual stream x [b,t,d].
+func (f *forward) headInputs(i int, x *Node) (q, k, v *Node) {
 	s := f.spec
-	groups := s.Heads / s.KVHeads
+	if f.one != nil {
+		return f.oneHeadInput(i, x)
+	}
+	in := f.receive(x, 3*s.Heads)
+	if s.Place != OutputNorm {
+		in, _, _ = f.normGraph(blockName(i, "ln1"), in)
+	}
 	project := func(part int, name string, heads int) *Node {
-		in := Slice(x, AxisRange(), AxisRange(), AxisRange(part*s.Heads, (part+1)*s.Heads), AxisRange()) // [b,t,h,d]
-		ungroup := func(w *Node) *Node {                                                                 // [k,..] to [h,..]
-			if heads == s.Heads {
-				return w
-			}
-			dims := w.Shape().Dimensions
-			wide := append([]int{heads, groups}, dims[1:]...)
-			return Reshape(BroadcastToDims(ExpandAxes(w, 1), wide...), append([]int{s.Heads}, dims[1:]...)...)
-		}
-		w := ungroup(Reshape(f.param(blockName(i, "W_"+name)), heads, s.DHead, s.DModel))
-		y := Einsum("bthd,hed->bthe", in, w)
+		own := Slice(in, AxisRange(), AxisRange(), AxisRange(part*s.Heads, (part+1)*s.Heads), AxisRange()) // [b,t,h,d]
+		y := Einsum("bthd,hed->bthe", own, f.ungroup(Reshape(f.param(blockName(i, "W_"+name)), heads, s.DHead, s.DModel)))
 		if s.QKVBias {
-			y = Add(y, ExpandLeftToRank(ungroup(Reshape(f.param(blockName(i, "b_"+name)), heads, s.DHead)), 4))
+			y = Add(y, ExpandLeftToRank(f.ungroup(Reshape(f.param(blockName(i, "b_"+name)), heads, s.DHead)), 4))
 		}
 		return y
 	}
-	q, k, v := f.site(Q, i, project(0, "Q", s.Heads)), project(1, "K", s.KVHeads), project(2, "V", s.KVHeads)
+	return project(0, "Q", s.Heads), project(1, "K", s.KVHeads), project(2, "V", s.KVHeads)
+}
+
+// ungroup repeats the first axis of w [k,..] for the query heads of each group, [h,..].
+func (f *forward) ungroup(w *Node) *Node {
+	s := f.spec
+	heads := w.Shape().Dimensions[0]
+	if heads == s.Heads {
+		return w
+	}
+	dims := w.Shape().Dimensions
+	wide := append([]int{heads, s.Heads / heads}, dims[1:]...)
+	return Reshape(BroadcastToDims(ExpandAxes(w, 1), wide...), append([]int{s.Heads}, dims[1:]...)...)
+}
+
+// edgeAttnGraph is attnGraph from the queries, keys and values [b,t,h,e] of every head; it sends each head's part.
+func (f *forward) edgeAttnGraph(i int, q, k, v *Node) *Node {
+	s := f.spec
+	q = f.site(Q, i, q)
 	q, k = f.qkNorm(i, "q_norm", q), f.edgeKeyNorm(i, k)
 	if s.Positions == PosRotary {
 		angles := f.angles[s.RopeOf[i]]

@@ -19,6 +19,7 @@ type forward struct {
 	wanted map[Site]bool      // sites whose value something needs
 	cache  *cacheNodes        // nil but in a decoding step
 	edges  *edgePass          // nil but with an edge mask
+	one    *oneReceiver       // nil but where one receiver of the first block is moved
 
 	ids       *Node // [b,t] int32; nil with embeddings as input
 	mask      *Node // [b,t] bool: real tokens
@@ -87,7 +88,7 @@ func (f *forward) runLayers() *Node {
 		x = f.embedGraph()
 	}
 	for i := from; i < to; i++ {
-		if f.edges != nil {
+		if f.edges != nil || f.one != nil && i == from {
 			x = f.edgeBlockGraph(i, x)
 		} else {
 			x = f.blockGraph(i, x)

@@ -49,6 +49,10 @@ type Plan struct {
 	Captures   []Capture
 	Edits      []Edit
 	Edges      *Edges // the edge-masked pass; nil: the plain one
+	// Receiver moves what one receiver of the plan's first block reads, in each row another one: x_v <- x_v + pick_v change, with the
+	// run-time tensors "change" [b,t,d] and "pick" [b,3h+1] (queries of all heads, keys of all, values of all, the MLP) in Inputs.Edges. It is
+	// the exact effect of one edge at the price of the blocks behind it.
+	Receiver   bool
 	Objective  *Objective
 	GradSites  []Site   // gradients of the objective with respect to these sites
 	GradParams []string // and to these parameters
@@ -138,6 +142,11 @@ func (p *Plan) validate(s *Spec) error {
 			return err
 		}
 	}
+	if p.Receiver {
+		if err := p.validateReceiver(s); err != nil {
+			return err
+		}
+	}
 	for _, site := range p.GradSites {
 		if err := errors.Join(s.Has(site), p.computes(s, site)); err != nil {
 			return err
@@ -165,4 +174,15 @@ func (p *Plan) computes(s *Spec, site Site) error {
 		return fmt.Errorf("model: plan: layers %d to %d do not compute site %s", from, to, site)
 	}
 	return nil
+}
+
+// validateReceiver checks a plan with a moved receiver.
+func (p *Plan) validateReceiver(s *Spec) error {
+	switch {
+	case p.Edges != nil:
+		return errors.New("model: plan: a moved receiver and an edge mask exclude each other")
+	case p.Embeds:
+		return errors.New("model: plan: a moved receiver takes ids or a layer's residual stream, not embeddings")
+	}
+	return errors.Join(s.HasEdges(), p.splitSites())
 }

@@ -144,6 +144,10 @@ func planInputs(s *Spec, p *Plan) []Input {
 			add("edges."+tensor.Name, tensor.DType, tensor.Dims...)
 		}
 	}
+	if p.Receiver {
+		add("edges.change", floatType, b, t, s.DModel)
+		add("edges.pick", floatType, b, 3*s.Heads+1)
+	}
 	if p.Objective != nil {
 		for _, o := range p.Objective.Inputs {
 			add("objective."+o.Name, o.DType, o.Dims...)

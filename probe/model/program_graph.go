@@ -54,6 +54,9 @@ func (f *forward) bind(in map[string]*Node) {
 	if f.plan.Edges != nil {
 		f.edges = &edgePass{mask: in["edges.mask"], corrupted: in["edges.corrupted"]}
 	}
+	if f.plan.Receiver {
+		f.one = &oneReceiver{change: in["edges.change"], pick: in["edges.pick"]}
+	}
 	for _, r := range f.spec.Ropes {
 		f.angles = append(f.angles, f.ropeAnglesGraph(r))
 	}
