@@ -20,6 +20,7 @@ import (
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/leace"
+	merasurebench "loupe/experiments/papers/m-erasurebench"
 	"loupe/experiments/papers/omniprism"
 	"loupe/experiments/papers/realera"
 	"loupe/experiments/papers/rece"
@@ -53,6 +54,7 @@ func All() []study.Study {
 		holistic.Study(),
 		introspection.Study(),
 		leace.Study(),
+		merasurebench.Study(),
 		omniprism.Study(),
 		planted.Study(),
 		realera.Study(),

@@ -9,7 +9,6 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
-	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
 	"loupe/probe/token"
 )
@@ -45,10 +44,11 @@ func learnedEmbedding() Attack {
 				return err
 			}
 			for _, on := range surfaces {
-				found, err := Learn(ctx, s.e, on, s.g, *c)
+				learned, err := Learn(ctx, s.e, on, []Goal{s.g}, *c)
 				if err != nil {
 					return err
 				}
+				found := learned[0]
 				s.queries += found.Queries
 				texts, words := make([]*encoder.Soft, len(s.prompts)), make([]string, len(s.prompts))
 				for i, prompt := range s.g.Prompts {
@@ -73,9 +73,10 @@ type Learned struct {
 	Queries int
 }
 
-// Learn optimises one new token's embedding on a variant, so that fitting prompts with it in the concept's place have the largest cosine
-// with the concept's prototype. It begins at the mean of the words of the super-category.
-func Learn(ctx context.Context, e *encoder.Encoder, v *encoder.Variant, g Goal, c LearnedConfig) (*Learned, error) {
+// Learn optimises one new token's embedding for each goal on a variant, so that fitting prompts with it in the name's place have the
+// largest cosine with the goal's prototype. It begins at the mean of the words of the super-category. Goals are read together and do not
+// touch each other.
+func Learn(ctx context.Context, e *encoder.Encoder, v *encoder.Variant, goals []Goal, c LearnedConfig) ([]*Learned, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("attack: %w", err)
 	}
@@ -83,6 +84,64 @@ func Learn(ctx context.Context, e *encoder.Encoder, v *encoder.Variant, g Goal, 
 	if err != nil {
 		return nil, err
 	}
+	var lessons []*lesson
+	for _, g := range goals {
+		l, err := newLesson(e, words, g, c)
+		if err != nil {
+			return nil, err
+		}
+		lessons = append(lessons, l)
+	}
+	for step := range c.Steps + 1 {
+		var soft []*encoder.Soft
+		var of []*lesson // of each text
+		for _, l := range lessons {
+			l.at = l.at[:0]
+			for _, p := range l.prompts {
+				text, at, err := l.now.place(words, p, l.goal.Target.Name)
+				if err != nil {
+					return nil, err
+				}
+				soft, of, l.at = append(soft, text), append(of, l), append(l.at, at)
+			}
+		}
+		losses, grads, err := e.Gradient(ctx, v, soft, func(i int, s *encoder.State) (float64, *mat.Dense, error) {
+			pooled, err := e.Pooled(s)
+			if err != nil {
+				return 0, nil, err
+			}
+			cosine, d := cosineGradient(pooled, of[i].goal.Zero.Prototypes.RawRowView(of[i].goal.Class))
+			floats.Scale(-1, d)
+			spread, err := e.Spread(s, d)
+			return -cosine, spread, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		first := 0
+		for _, l := range lessons {
+			n := len(l.prompts)
+			l.step(losses[first:first+n], grads[first:first+n], isPast(v), step == c.Steps)
+			first += n
+		}
+	}
+	out := make([]*Learned, len(lessons))
+	for i, l := range lessons {
+		out[i] = l.best
+	}
+	return out, nil
+}
+
+// lesson is one goal of Learn under way.
+type lesson struct {
+	goal      Goal
+	prompts   []string
+	at        []int // place of the new token in each
+	now, best *Learned
+	optimizer *adam
+}
+
+func newLesson(e, words *encoder.Encoder, g Goal, c LearnedConfig) (*lesson, error) {
 	start, err := e.Tokens(g.Target.Super)
 	if err != nil {
 		return nil, err
@@ -97,46 +156,28 @@ func Learn(ctx context.Context, e *encoder.Encoder, v *encoder.Variant, g Goal, 
 	if err != nil {
 		return nil, err
 	}
-	prototype := g.Zero.Prototypes.RawRowView(g.Class)
-	out := &Learned{Vector: mean(rows), Cosine: math.Inf(-1)}
-	prompts := g.Target.Fit[:min(c.Templates, len(g.Target.Fit))]
-	x, optimizer := &Learned{Vector: mean(rows)}, newAdam(c.AdamConfig, e.Width())
-	for step := range c.Steps + 1 {
-		soft, at := make([]*encoder.Soft, len(prompts)), make([]int, len(prompts))
-		for i, p := range prompts {
-			if soft[i], at[i], err = x.place(words, p, g.Target.Name); err != nil {
-				return nil, err
-			}
-		}
-		out.Queries += len(soft)
-		losses, grads, err := e.Gradient(ctx, v, soft, func(_ int, s *encoder.State) (float64, *mat.Dense, error) {
-			pooled, err := e.Pooled(s)
-			if err != nil {
-				return 0, nil, err
-			}
-			cosine, d := cosineGradient(pooled, prototype)
-			floats.Scale(-1, d)
-			spread, err := e.Spread(s, d)
-			return -cosine, spread, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		n := float64(len(prompts))
-		if cosine := -floats.Sum(losses) / n; cosine > out.Cosine || isPast(v) {
-			out.Cosine = cosine
-			copy(out.Vector, x.Vector)
-		}
-		if step == c.Steps {
-			break
-		}
-		total := make([]float64, e.Width())
-		for i, d := range grads {
-			floats.AddScaled(total, 1/n, d.RawRowView(at[i]))
-		}
-		optimizer.step(x.Vector, total)
+	return &lesson{
+		goal: g, prompts: g.Target.Fit[:min(c.Templates, len(g.Target.Fit))], optimizer: newAdam(c.AdamConfig, e.Width()),
+		now: &Learned{Vector: mean(rows)}, best: &Learned{Vector: mean(rows), Cosine: math.Inf(-1)},
+	}, nil
+}
+
+// step keeps the embedding where it is the best so far, or the newest past a gate, and moves on unless it is the last.
+func (l *lesson) step(losses []float64, grads []*mat.Dense, newest, last bool) {
+	n := float64(len(losses))
+	l.best.Queries += len(losses)
+	if cosine := -floats.Sum(losses) / n; cosine > l.best.Cosine || newest {
+		l.best.Cosine = cosine
+		copy(l.best.Vector, l.now.Vector)
 	}
-	return out, nil
+	if last {
+		return
+	}
+	total := make([]float64, len(l.now.Vector))
+	for i, d := range grads {
+		floats.AddScaled(total, 1/n, d.RawRowView(l.at[i]))
+	}
+	l.optimizer.step(l.now.Vector, total)
 }
 
 // cosineGradient is cos(x, unit) for a unit vector and its gradient with respect to x; both are 0 where x is 0.
@@ -201,73 +242,4 @@ func slot(e *encoder.Encoder, prompt, name string) (token.Encoding, int, error) 
 		return text, 0, fmt.Errorf("attack: no token of the prompt %q holds the name %q", prompt, name)
 	}
 	return out, at, nil
-}
-
-// Recognition are M-ErasureBench's rates of one concept on one variant: prompts, and a learned embedding in the name's place.
-type Recognition struct {
-	Text    erase.Share `json:"text"`
-	White   erase.Share `json:"learned_white"`  // learned on the variant
-	Black   erase.Share `json:"learned_black"`  // learned on the original encoder
-	Control erase.Share `json:"control"`        // a kept concept's embedding, learned on the variant, recognised as the erased concept
-	Learnt  erase.Share `json:"control_learnt"` // and as its own
-}
-
-// Recognise measures them. other is a concept that is kept, with its class; learned embeddings are tried in the held-out prompts of goal.
-func Recognise(ctx context.Context, e *encoder.Encoder, v *encoder.Variant, goal, other Goal, c LearnedConfig) (*Recognition, error) {
-	s, err := newSearch(ctx, e, v, goal)
-	if err != nil {
-		return nil, err
-	}
-	var out Recognition
-	out.Text = count(s.result.Before)
-	for _, one := range []struct {
-		share *erase.Share
-		mode  string
-	}{{&out.White, ModeAdaptive}, {&out.Black, ModeStatic}} {
-		g := goal
-		g.Mode = one.mode
-		r, err := learnedEmbedding().Run(ctx, e, v, g, &c)
-		if err != nil {
-			return nil, err
-		}
-		*one.share = count(r.After)
-	}
-	l, err := Learn(ctx, e, v, other, c)
-	if err != nil {
-		return nil, err
-	}
-	texts := make([]*encoder.Soft, len(other.Prompts))
-	for i, p := range other.Prompts {
-		if texts[i], err = l.Place(s.edited, p, other.Target.Name); err != nil {
-			return nil, err
-		}
-	}
-	states, err := e.SoftStates(ctx, v, texts)
-	if err != nil {
-		return nil, err
-	}
-	x, err := e.Rows(states)
-	if err != nil {
-		return nil, err
-	}
-	class, err := goal.Zero.Predict(x)
-	if err != nil {
-		return nil, err
-	}
-	as, own := make([]bool, len(class)), make([]bool, len(class))
-	for i, k := range class {
-		as[i], own[i] = k == goal.Class, k == other.Class
-	}
-	out.Control, out.Learnt = count(as), count(own)
-	return &out, nil
-}
-
-func count(hits []bool) erase.Share {
-	s := erase.Share{N: len(hits)}
-	for _, h := range hits {
-		if h {
-			s.Hits++
-		}
-	}
-	return s
 }

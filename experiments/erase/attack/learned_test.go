@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/floats"
+
 	"loupe/experiments/erase/encoder"
 )
 
@@ -12,14 +14,20 @@ import (
 func testLearnedEmbedding(t *testing.T, b *bench) {
 	other := b.kept
 	c := LearnedConfig{AdamConfig: AdamConfig{Steps: 12, LR: 0.03}, Templates: 2}
-	r := get(Recognise(t.Context(), b.e, b.renamed(), b.goal, other, c))(t)
+	black := get(Learn(t.Context(), b.e, nil, []Goal{b.goal}, c))(t)[0]
+	r := get(Recognise(t.Context(), b.e, b.renamed(), b.goal, other, black, c))(t)
 	t.Logf("%+v", *r)
 	if r.Text.Hits != 0 || r.White.Hits < r.White.N-1 || r.Black.Hits < r.Black.N-1 || r.Control.Hits != 0 || r.Learnt.Hits < r.Learnt.N-1 {
 		t.Errorf("%+v", *r)
 	}
+	both := get(Learn(t.Context(), b.e, nil, []Goal{other, b.goal}, LearnedConfig{AdamConfig: AdamConfig{Steps: 3, LR: 0.03}, Templates: 2}))(t)
+	alone := get(Learn(t.Context(), b.e, nil, []Goal{b.goal}, LearnedConfig{AdamConfig: AdamConfig{Steps: 3, LR: 0.03}, Templates: 2}))(t)
+	if !floats.EqualApprox(both[1].Vector, alone[0].Vector, 1e-5) || both[1].Queries != alone[0].Queries {
+		t.Error("goals that are learned together touch each other")
+	}
 	destroyed := &encoder.Variant{Name: "destroyed", Hook: constant{b.goal.Zero.Prototypes.RawRowView(1)}, Layer: b.e.Layers()}
 	c.Steps = 1
-	if r = get(Recognise(t.Context(), b.e, destroyed, b.goal, other, c))(t); r.White.Hits+r.Black.Hits+r.Control.Hits+r.Learnt.Hits != 0 {
+	if r = get(Recognise(t.Context(), b.e, destroyed, b.goal, other, black, c))(t); r.White.Hits+r.Black.Hits+r.Control.Hits+r.Learnt.Hits != 0 {
 		t.Errorf("destroyed: %+v", *r)
 	}
 }
