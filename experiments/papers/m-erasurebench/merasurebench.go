@@ -96,8 +96,8 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 			{Name: "inverse"}, {Name: "control", Doc: "a kept concept's embedding, recognised as the erased concept"}, {Name: "control learnt", Doc: "and as its own"}, {Name: "cosine", Doc: "with the prototype, fitting prompts, white-box"},
 		},
 	}
-	sum := 0.0
-	for i, m := range c.Methods {
+	var white erase.Share // over the methods that erase
+	for _, m := range c.Methods {
 		name := m.Name
 		if m.Label != "" {
 			name = m.Label
@@ -125,16 +125,18 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 		}
 		s.Value(key+".cosine", r.Cosine)
 		t.Rows = append(t.Rows, append(cells, r.Cosine))
-		if i > 0 && name != "random-subspace" {
-			rate, err := r.White.Rate()
-			if err != nil {
-				return err
-			}
-			sum += rate / float64(len(c.Methods)-2)
+		if m.Name != "nothing" && m.Name != "random-subspace" {
+			white.Hits, white.N = white.Hits+r.White.Hits, white.N+r.White.N
 		}
 		s.Done(name)
 	}
-	s.Value("white.mean", sum)
+	if white.N > 0 {
+		rate, err := white.Rate()
+		if err != nil {
+			return err
+		}
+		s.Value("white.mean", rate)
+	}
 	s.Text("Erased from %s, each by itself: %s. %d held-out prompts each; every method fitted with one seed, intervals are Wilson's over prompts. Inverted latents need a denoiser and are not here.",
 		c.Model, strings.Join(c.Task.Erase, ", "), len(u.goal[0].Prompts))
 	s.Table("crr", t)
