@@ -6,10 +6,10 @@ import (
 	"loupe/internal/study/studytest"
 )
 
-// TestStudy runs the study with two methods and a few steps: nothing is erased by nothing, UCE hides the name, and the inverse of its map
+// TestStudy runs the study with a few methods and steps: nothing is erased by nothing, UCE hides the name, and the inverse of its map
 // brings every prompt back.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"minilm"}, "task.erase=[cow]", "task.benign=16", "task.held_out=8", "methods=[{name: nothing}, {name: uce}]", "learn.steps=2", "learn.templates=2")
+	r := studytest.Run(t, Study(), []string{"minilm"}, "task.erase=[cow]", "task.benign=16", "task.held_out=8", "methods=[{name: nothing}, {name: random-subspace}, {name: uce}, {name: rece}]", "learn.steps=2", "learn.templates=2")
 	for name, want := range map[string]float64{"nothing.text": 1, "nothing.inverse": 1, "uce.text": 0, "uce.inverse": 1, "nothing.control": 0} {
 		if got := studytest.Number(t, r, name).Value; got != want {
 			t.Errorf("%s is %v, expected %v", name, got, want)
