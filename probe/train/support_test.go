@@ -45,7 +45,9 @@ func trainer(t testing.TB, e *model.Engine, m *model.Model, cfg Config, patterns
 }
 
 // squares is the objective mean((last_hidden_state - target)^2), with input "target" [b,t,d].
-func squares(s *model.Spec) model.Plan {
+func squares(s *model.Spec) model.Plan { return squaresOf(s, batch, seq) }
+
+func squaresOf(s *model.Spec, batch, seq int) model.Plan {
 	return model.Plan{Batch: batch, Seq: seq, Objective: &model.Objective{
 		Name:   "test_squares",
 		Inputs: []model.Input{{Name: "target", DType: dtypes.Float32, Dims: []int{batch, seq, s.DModel}}},
@@ -57,7 +59,9 @@ func squares(s *model.Spec) model.Plan {
 }
 
 // inputs draws ids and targets by seed.
-func inputs(s *model.Spec, seed uint64) model.Inputs {
+func inputs(s *model.Spec, seed uint64) model.Inputs { return inputsOf(s, batch, seq, seed) }
+
+func inputsOf(s *model.Spec, batch, seq int, seed uint64) model.Inputs {
 	r := rand.New(rand.NewPCG(seed, 1))
 	ids, target := make([]int32, batch*seq), make([]float32, batch*seq*s.DModel)
 	for i := range ids {
@@ -66,7 +70,7 @@ func inputs(s *model.Spec, seed uint64) model.Inputs {
 	for i := range target {
 		target[i] = float32(r.NormFloat64())
 	}
-	return withTarget(s, ids, target)
+	return model.Inputs{IDs: ids, Objective: map[string]*tensors.Tensor{"target": tensors.FromFlatDataAndDimensions(target, batch, seq, s.DModel)}}
 }
 
 func withTarget(s *model.Spec, ids []int32, target []float32) model.Inputs {
