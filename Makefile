@@ -6,6 +6,7 @@ TESTFLAGS  ?=
 FUZZTIME   ?= 10s
 DEMO       ?= run demo
 DEMO_FLAGS ?=
+PAPERS_FLAGS ?=
 BENCH      ?= forward store sweep vectors erase circuits
 BENCH_FLAGS ?= --threads 2 --seconds 2
 
@@ -48,10 +49,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-cuda race lint bench demo fuzz peers clean
+.PHONY: help setup build test test-cuda race lint bench demo papers-erase papers-erase-full fuzz peers clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(NEED_CC) ## build bin/loupe
 	go build -o $(BIN) ./cmd/loupe
@@ -97,6 +98,12 @@ bench: setup ## short benchmarks of all kinds, as JSON lines
 
 demo: setup ## the end-to-end run on MiniLM
 	$(BIN) $(DEMO) $(DEMO_FLAGS)
+
+papers-erase: setup ## every experiment on erasure at its small budget, then one report; what is done is not run again
+	$(BIN) erase papers $(PAPERS_FLAGS)
+
+papers-erase-full: setup ## the same at the published budgets (hours)
+	$(BIN) erase papers --full $(PAPERS_FLAGS)
 
 # A virtual environment in the cache folder; it appears whole or not at all, and is made anew when the list changes.
 PEERS := $(or $(LOUPE_HOME),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/loupe)/peers

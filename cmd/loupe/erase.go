@@ -13,7 +13,7 @@ func newEraseCmd(a *app) *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newEraseFitCmd(a), newEraseEvalCmd(a), newEraseAttackCmd(a))
+	cmd.AddCommand(newEraseFitCmd(a), newEraseEvalCmd(a), newEraseAttackCmd(a), newErasePapersCmd(a))
 	return cmd
 }
 

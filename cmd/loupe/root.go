@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"loupe/internal/backend"
+	"loupe/probe/model"
 )
 
 // app holds what every sub-command needs: results go to out, logs and progress to err.
@@ -20,6 +21,10 @@ type app struct {
 	log         *slog.Logger
 	backendName string
 	json        bool
+
+	// backend and engine are set while one command runs several experiments, which then share compiled programs; else nil.
+	backend compute.Backend
+	engine  *model.Engine
 }
 
 // usageError is a wrong use of the command line: exit code 2.
@@ -88,7 +93,12 @@ func newRootCmd(a *app) *cobra.Command {
 }
 
 // open opens the backend chosen by --backend, LOUPE_BACKEND or auto.
-func (a *app) open() (compute.Backend, error) { return backend.Open(a.backendName) }
+func (a *app) open() (compute.Backend, error) {
+	if a.backend != nil {
+		return a.backend, nil
+	}
+	return backend.Open(a.backendName)
+}
 
 // printJSON writes v to standard output as indented JSON.
 func (a *app) printJSON(v any) error { return writeJSON(a.out, v) }

@@ -74,7 +74,7 @@ type experimentInput struct {
 
 func experiments(a *app) []experiment {
 	options := func(in experimentInput) lab.Options {
-		return lab.Options{Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
+		return lab.Options{Engine: a.engine, Stores: in.stores, Err: a.err, Expect: in.expect, Other: in.other, Command: in.command, YAML: in.yaml}
 	}
 	all := []experiment{{
 		kind: demo.Kind(),
