@@ -29,7 +29,6 @@ func testEngine(t *testing.T) *model.Engine {
 // unchecked are golden parts that nothing here computes yet, by path and entry, with the reason.
 var unchecked = map[string]string{
 	"attribution": "attribution graphs are not written yet",
-	"sfc":         "sparse feature circuits are not written yet",
 }
 
 // arrays is a golden file whose every entry must be compared.
@@ -250,7 +249,7 @@ func TestGoldenCircuits(t *testing.T) {
 	root := filepath.Join(graphtest.Golden(t), "circuits")
 	engine := testEngine(t)
 	parts := map[string]func(t *testing.T, engine *model.Engine, root, name string){
-		"cases": goldenCase, "planted": goldenPlanted, "graph_metrics": goldenGraphMetrics, "formats": goldenFormats,
+		"cases": goldenCase, "planted": goldenPlanted, "graph_metrics": goldenGraphMetrics, "formats": goldenFormats, "sfc": goldenSFC,
 	}
 	dirs := must[[]os.DirEntry](t)(os.ReadDir(root))
 	for _, d := range dirs {

@@ -1,0 +1,131 @@
+package circuits
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"loupe/probe/model"
+)
+
+// Parts write a site's value as a sum of directions, x = sum_i f_i w_i + e + constant: the latents of a sparse autoencoder and its
+// reconstruction error, or any set of directions with their coefficients.
+type Parts struct {
+	Site             model.Site
+	Directions       []float32 // [n,d]
+	Clean, Corrupted []float32 // coefficients [rows*seq,n] on the two inputs
+}
+
+// PartEffects are effects of parts on each row's loss, in the clean run moved toward the corrupted one.
+type PartEffects struct {
+	Rows, Seq, N int
+	Parts        []float64 // [rows,seq,n]
+	Error        []float64 // [rows,seq]: what the parts leave of the site
+}
+
+// AttributeParts is attribution patching of parts and of the error between them and the site (Marks et al., arXiv:2403.19647):
+// (f_corrupted - f_clean) dM/df with steps 0, else with the mean of the gradients at f_clean + i/steps (f_corrupted - f_clean),
+// i = 0..steps-1, the error moving along. The derivative in f_i is that in the site's value times w_i.
+func AttributeParts(ctx context.Context, t *Task, p Parts, steps int) (*PartEffects, error) {
+	if t.metric.metric.Step {
+		return nil, fmt.Errorf("circuits: metric %s is a step function and has no gradient", t.metric.metric.Name)
+	}
+	if steps < 0 {
+		return nil, fmt.Errorf("circuits: integrated gradients of %d steps", steps)
+	}
+	d, n, err := p.check(t)
+	if err != nil {
+		return nil, err
+	}
+	clean, err := t.captureSite(ctx, p.Site, t.Pairs.Clean)
+	if err != nil {
+		return nil, err
+	}
+	corrupted, err := t.captureSite(ctx, p.Site, t.Pairs.Corrupted)
+	if err != nil {
+		return nil, err
+	}
+	var gradient []float64
+	value := make([]float32, len(clean))
+	for i := range max(steps, 1) {
+		share := float64(i) / float64(max(steps, 1))
+		for j := range value {
+			value[j] = float32((1-share)*float64(clean[j]) + share*float64(corrupted[j]))
+		}
+		g, err := t.siteGradient(ctx, p.Site, value)
+		if err != nil {
+			return nil, err
+		}
+		gradient = accumulate(gradient, g, 1/float64(max(steps, 1)))
+	}
+	out := &PartEffects{Rows: t.Pairs.Rows, Seq: t.Pairs.Seq, N: n, Parts: make([]float64, len(p.Clean)), Error: make([]float64, len(clean)/d)}
+	for at := range out.Error {
+		g := gradient[at*d : (at+1)*d]
+		for k := range d { // all of the site's change; the parts' share goes to them below
+			out.Error[at] += g[k] * (float64(corrupted[at*d+k]) - float64(clean[at*d+k]))
+		}
+		for i := range n {
+			change := float64(p.Corrupted[at*n+i]) - float64(p.Clean[at*n+i])
+			if change == 0 {
+				continue
+			}
+			var along float64
+			for k, w := range p.Directions[i*d : (i+1)*d] {
+				along += g[k] * float64(w)
+			}
+			out.Parts[at*n+i] = change * along
+			out.Error[at] -= change * along
+		}
+	}
+	return out, nil
+}
+
+// check returns the width of the site and the number of parts.
+func (p *Parts) check(t *Task) (d, n int, err error) {
+	if err := t.Model.Spec.Has(p.Site); err != nil {
+		return 0, 0, err
+	}
+	if p.Site.Kind.Axes() != "btd" {
+		return 0, 0, fmt.Errorf("circuits: site %s is no [b,t,d] stream to write as a sum of parts", p.Site)
+	}
+	d = t.Model.Spec.DModel
+	n = len(p.Directions) / d
+	switch places := t.Pairs.Rows * t.Pairs.Seq; {
+	case n == 0 || len(p.Directions) != n*d:
+		return 0, 0, fmt.Errorf("circuits: %d values of directions; they need a multiple of the width %d", len(p.Directions), d)
+	case len(p.Clean) != places*n || len(p.Corrupted) != places*n:
+		return 0, 0, fmt.Errorf("circuits: %d and %d coefficients for %d places of %d parts", len(p.Clean), len(p.Corrupted), places, n)
+	}
+	return d, n, nil
+}
+
+// captureSite returns a site's value [b,t,..] on ids.
+func (t *Task) captureSite(ctx context.Context, site model.Site, ids []int32) ([]float32, error) {
+	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, Captures: []model.Capture{{Site: site}}}
+	t.metric.apply(&plan)
+	out, err := t.run(ctx, plan, ids, 1, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	x, err := tensors.CopyFlatData[float32](out.Site(site))
+	return x, errors.Join(err, out.Free())
+}
+
+// siteGradient returns the loss's gradient [b,t,d] in a site whose value is replaced on the clean input.
+func (t *Task) siteGradient(ctx context.Context, site model.Site, value []float32) ([]float64, error) {
+	plan := model.Plan{
+		Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, GradSites: []model.Site{site},
+		Edits: []model.Edit{{Site: site.Kind, Layers: []int{site.Layer}, Replace: true}},
+	}
+	t.metric.apply(&plan)
+	dims := t.Model.Spec.Dims(site.Kind, t.Pairs.Rows, t.Pairs.Seq)
+	edit := map[string]*tensors.Tensor{"source": tensors.FromFlatDataAndDimensions(value, dims...), "where": tensors.FromScalarAndDimensions(float32(1), 1, dims[0], dims[1])}
+	out, err := t.run(ctx, plan, t.Pairs.Clean, 1, nil, []map[string]*tensors.Tensor{edit})
+	if err != nil {
+		return nil, err
+	}
+	g, err := floats(out.Grad(site))
+	return g, errors.Join(err, out.Free())
+}
