@@ -50,6 +50,7 @@ func All() []Method {
 		allButOne(),
 		advUnlearn(),
 		fewShot(),
+		slider(),
 	}
 }
 
