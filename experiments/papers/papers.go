@@ -27,6 +27,7 @@ import (
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	t2izero "loupe/experiments/papers/t2i-zero"
+	"loupe/experiments/papers/spm"
 	"loupe/experiments/papers/tcav"
 	"loupe/experiments/papers/trce"
 	"loupe/experiments/papers/uce"
@@ -63,6 +64,7 @@ func All() []study.Study {
 		sliders.Study(),
 		sparsecbm.Study(),
 		t2izero.Study(),
+		spm.Study(),
 		tcav.Study(),
 		trce.Study(),
 		uce.Study(),
