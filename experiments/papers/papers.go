@@ -24,6 +24,7 @@ import (
 	"loupe/experiments/papers/omniprism"
 	"loupe/experiments/papers/realera"
 	"loupe/experiments/papers/rece"
+	loracompose "loupe/experiments/papers/lora-compose"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	t2izero "loupe/experiments/papers/t2i-zero"
@@ -57,6 +58,7 @@ func All() []study.Study {
 		leace.Study(),
 		merasurebench.Study(),
 		omniprism.Study(),
+		loracompose.Study(),
 		planted.Study(),
 		realera.Study(),
 		rece.Study(),

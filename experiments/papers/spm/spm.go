@@ -33,6 +33,7 @@ type Config struct {
 	Fit      method.SPMConfig `json:"fit" doc:"of each membrane"`
 	Noise    float64          `json:"noise" doc:"norm of the noise that is added to each matrix of the other encoder, over the matrix's"`
 	Ordinary int              `json:"ordinary" doc:"ordinary sentences"`
+	Gated    int              `json:"gated" doc:"ordinary sentences of which the gate is asked alone"`
 }
 
 // Study is the experiment.
@@ -46,14 +47,14 @@ func Study() study.Study {
 
 func newConfig() any {
 	return &Config{
-		Base: study.Base{Name: "spm", Seed: 1}, Model: "minilm", Erase: []string{"dog", "church", "bicycle"}, Domain: "objects", Fit: method.DefaultSPM(), Noise: 0.1, Ordinary: 16,
+		Base: study.Base{Name: "spm", Seed: 1}, Model: "minilm", Erase: []string{"dog", "church", "bicycle"}, Domain: "objects", Fit: method.DefaultSPM(), Noise: 0.1, Ordinary: 16, Gated: 48,
 	}
 }
 
 // Validate checks what does not depend on the model.
 func (c *Config) Validate() error {
-	if len(c.Erase) == 0 || c.Ordinary < 4 || !(c.Noise >= 0) || c.Fit.Anchors < 1 {
-		return fmt.Errorf("erase %v, ordinary %d, noise %v, anchors %d; name a concept, take 4 sentences or more, noise from 0 and 1 anchor or more", c.Erase, c.Ordinary, c.Noise, c.Fit.Anchors)
+	if len(c.Erase) == 0 || c.Ordinary < 4 || c.Gated < 2 || !(c.Noise >= 0) || c.Fit.Anchors < 1 {
+		return fmt.Errorf("erase %v, ordinary %d, gated %d, noise %v, anchors %d; name a concept, take 4 and 2 sentences or more, noise from 0 and 1 anchor or more", c.Erase, c.Ordinary, c.Gated, c.Noise, c.Fit.Anchors)
 	}
 	return c.Fit.Validate()
 }
@@ -132,7 +133,7 @@ func run(ctx context.Context, s *study.Session, c *Config) (err error) {
 
 func (c *Config) task(name string) (*method.Task, error) {
 	cfg := method.DefaultTask()
-	cfg.Domain, cfg.Erase, cfg.Seed, cfg.Benign, cfg.HeldOut = c.Domain, []string{name}, c.Seed, 2, c.Ordinary
+	cfg.Domain, cfg.Erase, cfg.Seed, cfg.Benign, cfg.HeldOut = c.Domain, []string{name}, c.Seed, c.Gated, c.Ordinary
 	if cfg.Domain == cfg.Cross {
 		cfg.Cross = "objects"
 	}
@@ -208,7 +209,7 @@ func (o *concept) unlike(ctx context.Context, m method.Membrane) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range o.task.HeldOut {
+	for _, s := range o.task.Benign {
 		text, err := o.e.Tokens(s)
 		if err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 
 // TestStudy: texts of gamma 0 keep every bit, doing nothing moves nothing, and a random adapter of equal norms erases less.
 func TestStudy(t *testing.T) {
-	r := studytest.Run(t, Study(), []string{"minilm"}, "erase=[castle]", "fit.steps=6", "fit.batch=2", "fit.anchors=2", "ordinary=16")
+	r := studytest.Run(t, Study(), []string{"minilm"}, "erase=[dog]", "fit.layers=[blocks.5.*]", "fit.steps=6", "fit.batch=2", "fit.anchors=2", "ordinary=4", "gated=8")
 	get := func(name string) float64 { return studytest.Number(t, r, name).Value }
 	if n := get("gamma_zero.texts"); n > 0 && get("gamma_zero.identical") != 1 {
 		t.Errorf("of %v texts with gamma 0, %v keep every bit", n, get("gamma_zero.identical"))
