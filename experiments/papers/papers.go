@@ -11,6 +11,7 @@ import (
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	"loupe/experiments/papers/conceptexpress"
+	conceptsliders "loupe/experiments/papers/concept-sliders"
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/conceptweaver"
 	"loupe/experiments/papers/craft"
@@ -47,6 +48,7 @@ func All() []study.Study {
 		coerasing.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
+		conceptsliders.Study(),
 		conceptvectors.Study(),
 		conceptweaver.Study(),
 		craft.Study(),

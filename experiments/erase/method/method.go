@@ -51,6 +51,8 @@ func All() []Method {
 		advUnlearn(),
 		fewShot(),
 		slider(),
+		doco(),
+		ant(),
 	}
 }
 
