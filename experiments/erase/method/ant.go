@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"loupe/experiments/erase/adapter"
@@ -17,13 +18,14 @@ import (
 const (
 	MaskSalient = "salient" // the half of largest gradients, as SalUn has it
 	MaskLeast   = "least"   // the half of smallest ones, as ANT's published code has it
+	MaskRandom  = "random"  // as many of each tensor as salient, drawn: a control
 	MaskNone    = "none"    // all
 )
 
 // ANTConfig are the settings of ant.
 type ANTConfig struct {
 	Update        []string     `json:"update" doc:"parameters that are trained, by glob"`
-	Mask          string       `json:"mask" doc:"which of their weights move" enum:"salient,least,none"`
+	Mask          string       `json:"mask" doc:"which of their weights move" enum:"salient,least,random,none"`
 	Keep          float64      `json:"keep" doc:"share of each tensor's weights that one augmentation keeps"`
 	Augmentations int          `json:"augmentations" doc:"templates whose masks are intersected"`
 	Eta           float64      `json:"eta" doc:"how far beyond the anchor the final states are pushed"`
@@ -36,7 +38,7 @@ type ANTConfig struct {
 // DefaultANT is a small budget for sentence encoders, chosen on castles; published are 250 steps at 5e-4 on a denoiser.
 func DefaultANT() ANTConfig {
 	c := ANTConfig{Update: []string{"blocks.*.attn.W_*", "blocks.*.mlp.W_*"}, Mask: MaskSalient, Keep: 0.5, Augmentations: 4, Eta: 1, Early: 1, Plus: 1, Batch: 4, Train: train.DefaultConfig()}
-	c.Train.Steps, c.Train.LR = 15, 1e-4
+	c.Train.Steps, c.Train.LR = 15, 3e-5
 	return c
 }
 
@@ -47,8 +49,8 @@ func (c ANTConfig) Validate() error {
 		return fmt.Errorf("update %q, augmentations %d, batch %d, steps %d, early %d, plus %v: give each", c.Update, c.Augmentations, c.Batch, c.Train.Steps, c.Early, c.Plus)
 	case !(c.Keep > 0 && c.Keep <= 1):
 		return fmt.Errorf("keep is %v; use a share above 0 up to 1", c.Keep)
-	case !slices.Contains([]string{MaskSalient, MaskLeast, MaskNone}, c.Mask):
-		return fmt.Errorf("mask is %q; use %s, %s or %s", c.Mask, MaskSalient, MaskLeast, MaskNone)
+	case !slices.Contains([]string{MaskSalient, MaskLeast, MaskRandom, MaskNone}, c.Mask):
+		return fmt.Errorf("mask is %q; use %s, %s, %s or %s", c.Mask, MaskSalient, MaskLeast, MaskRandom, MaskNone)
 	}
 	return c.Train.Validate()
 }
@@ -190,7 +192,7 @@ func fitANT(ctx context.Context, e *encoder.Encoder, t *Task, c *ANTConfig) (*en
 		return nil, err
 	}
 	// the objective at an early block is that of the whole pass: later weights have gradients of 0
-	share, err := o.mask(ctx)
+	share, err := o.mask(ctx, uint64(t.Seed))
 	if err != nil {
 		return nil, fmt.Errorf("method: ant: %w", err)
 	}
@@ -210,7 +212,7 @@ func fitANT(ctx context.Context, e *encoder.Encoder, t *Task, c *ANTConfig) (*en
 }
 
 // mask restricts the trainer to the weights that matter in every augmentation, and returns their share.
-func (o *trajectory) mask(ctx context.Context) (float64, error) {
+func (o *trajectory) mask(ctx context.Context, seed uint64) (float64, error) {
 	if o.c.Mask == MaskNone {
 		return 1, nil
 	}
@@ -225,6 +227,13 @@ func (o *trajectory) mask(ctx context.Context) (float64, error) {
 	masks, err := SaliencyMask(all, o.c.Keep, o.c.Mask == MaskLeast)
 	if err != nil {
 		return 0, err
+	}
+	if o.c.Mask == MaskRandom {
+		rng := rand.New(rand.NewPCG(seed, 0x6d61736b)) // "mask"
+		for _, name := range o.teacher.Names() {
+			m := masks[name]
+			rng.Shuffle(len(m), func(i, j int) { m[i], m[j] = m[j], m[i] })
+		}
 	}
 	return MaskedShare(masks), o.teacher.Mask(masks)
 }

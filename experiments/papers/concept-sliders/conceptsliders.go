@@ -72,7 +72,7 @@ func (c *Config) Validate() error {
 	return c.Fit.Validate()
 }
 
-func run(ctx context.Context, s *study.Session, c *Config) error {
+func run(ctx context.Context, s *study.Session, c *Config) (err error) {
 	l, err := s.Open(ctx, c.Model)
 	if err != nil {
 		return err
@@ -85,6 +85,7 @@ func run(ctx context.Context, s *study.Session, c *Config) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, rounded.Model.Params.FreeUnshared(l.Model.Params)) }()
 	t := report.Table{
 		Caption: "held-out templates with objects that no slider saw: slope of a probe's score over alpha (in units of the score's gap between the negative and the positive word), its rank correlation with alpha within a prompt, and how far ordinary sentences move at the largest alpha",
 		Columns: []report.Column{{Name: "slider"}, {Name: "adapter"}, {Name: "slope"}, {Name: "Spearman"}, {Name: "slope over native"}, {Name: "ordinary move"}},
