@@ -169,7 +169,7 @@ func testWhiteBoxFindsSynonym(t *testing.T, b *bench) {
 		t.Fatalf("the name is recognised in %d prompts, with random tokens in %d", before, random)
 	}
 	n := len(b.goal.Prompts)
-	for name, least := range map[string]int{"unlearndiff": 1, "soft-prompt": n, "learned-embedding": n} {
+	for name, least := range map[string]int{"unlearndiff": 1, "soft-prompt": n} {
 		if _, after, _ := b.attack(name, ModeAdaptive, v); after < least {
 			t.Errorf("%s brought back %d of %d prompts, expected %d or more", name, after, n, least)
 		}
