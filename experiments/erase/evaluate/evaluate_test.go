@@ -42,6 +42,7 @@ func open(t *testing.T) *encoder.Encoder {
 func TestRows(t *testing.T) {
 	cfg := evaluate.DefaultConfig()
 	cfg.Task.Erase, cfg.Task.HeldOut, cfg.Task.Benign = []string{"dog", "church"}, 16, 32
+	cfg.Attacks, cfg.AttackConcepts, cfg.AttackPrompts = []string{"paraphrase", "inverse"}, 1, 2
 	cfg.Seeds, cfg.Grid, cfg.Generated, cfg.Together = 2, 2, 12, []int{1, 8}
 	s, err := evaluate.NewSuite(t.Context(), open(t), cfg)
 	if err != nil {
@@ -83,6 +84,14 @@ func TestRows(t *testing.T) {
 	// or erasing them would say nothing
 	if g := nothing.Together[1]; g.Erased.Value < 0.9 || g.Specific.Value < 0.9 {
 		t.Errorf("of 12 fictional people and those of history, %.2f and %.2f are recognised", g.Erased.Value, g.Specific.Value)
+	}
+	for _, a := range uce.Attacks {
+		if a.Attack == "inverse" && a.Adaptive && a.After.Value < 0.9 {
+			t.Errorf("the inverse attack reaches %v", a.After.Value)
+		}
+	}
+	if len(uce.Attacks) < 3 || len(evaluate.AttackTable(rows).Rows) < 3 {
+		t.Errorf("attacks: %+v", uce.Attacks)
 	}
 	if len(uce.BySeed) != 2 {
 		t.Errorf("H by seed: %v", uce.BySeed)

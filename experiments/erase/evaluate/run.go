@@ -126,8 +126,8 @@ func (s *Suite) measure(ctx context.Context, m method.Method, label string, conf
 	for seed := range seeds {
 		seeds[seed] = newCollected()
 	}
-	fits := 0
-	for _, name := range names {
+	fits, attacks := 0, map[string]*attacked{}
+	for at, name := range names {
 		for seed := range s.cfg.Seeds {
 			if progress != nil {
 				progress(fmt.Sprintf("%s: %s, seed %d", label, name, seed))
@@ -144,6 +144,9 @@ func (s *Suite) measure(ctx context.Context, m method.Method, label string, conf
 			if err == nil && s.cfg.Probe && seed == 0 {
 				err = s.recover(ctx, f, c)
 			}
+			if err == nil && seed == 0 && at < s.cfg.AttackConcepts {
+				err = s.attack(ctx, f, attacks)
+			}
 			if err = errors.Join(err, s.free(f.Variant)); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -159,6 +162,9 @@ func (s *Suite) measure(ctx context.Context, m method.Method, label string, conf
 	row.Allocated /= int64(fits)
 	row.Bytes /= int64(fits)
 	if err := c.fill(ctx, row, s.cfg.Task.Seed); err != nil {
+		return nil, err
+	}
+	if err := s.fillAttacks(ctx, row, attacks); err != nil {
 		return nil, err
 	}
 	for _, one := range seeds {

@@ -57,7 +57,7 @@ func (s *Suite) control(ctx context.Context, name string, rank int) (*Row, error
 		r.Rank = min(rank, s.e.Width())
 	}
 	small := *s
-	small.cfg.Probe, small.cfg.Together = false, nil
+	small.cfg.Probe, small.cfg.Together, small.cfg.Attacks = false, nil, nil
 	c, err := small.measure(ctx, m, label, conf, nil)
 	if err != nil {
 		return nil, fmt.Errorf("control %s: %w", label, err)
