@@ -3,6 +3,7 @@ package papers
 
 import (
 	"loupe/experiments/papers/adawac"
+	"loupe/experiments/papers/ant"
 	"loupe/experiments/papers/axbench"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
@@ -15,6 +16,7 @@ import (
 	"loupe/experiments/papers/conceptvectors"
 	"loupe/experiments/papers/conceptweaver"
 	"loupe/experiments/papers/craft"
+	"loupe/experiments/papers/doco"
 	"loupe/experiments/papers/duge"
 	"loupe/experiments/papers/entanglement"
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
@@ -41,6 +43,8 @@ import (
 func All() []study.Study {
 	return []study.Study{
 		adawac.Study(),
+		ant.Study(),
+		doco.Study(),
 		axbench.Study(),
 		cgbc.Study(),
 		classdiffusion.Study(),
