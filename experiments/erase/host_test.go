@@ -91,6 +91,13 @@ func TestITDHand(t *testing.T) {
 	if x, fired, err = e.Apply(remain); err != nil || fired || x != remain.X { // although its padding holds the feature
 		t.Errorf("what remains: fired %v, %v", fired, err)
 	}
+	cfg.Between = true // between the score 9 and 1/4, the autoencoder's error in a prompt whose third largest axis, 1, it leaves out
+	other := text(2, 0, 0, 0, 0, 1, 0, 3, 2)
+	between := get[*erase.ITD](t)(erase.FitITD(coder, []erase.Text{target}, []erase.Text{remain, other}, cfg))
+	if want := math.Sqrt(9 * 0.25); math.Abs(between.Threshold-want) > 1e-12 || between.Warning != "" {
+		t.Errorf("threshold between: %v, want %v; %s", between.Threshold, want, between.Warning)
+	}
+	cfg.Between = false
 	if _, err := erase.FitITD(coder, []erase.Text{target}, []erase.Text{target}, cfg); err == nil || !strings.Contains(err.Error(), "raise top") {
 		t.Errorf("no feature left: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
@@ -65,8 +66,9 @@ type ITD struct {
 	Strength  float64
 	Threshold float64
 	KeepError bool
-	Target    []int // union of the target prompts' top features
-	Remain    []int // union of the remaining prompts'
+	Warning   string // of a gate that cannot separate, with its ROC; empty: none
+	Target    []int  // union of the target prompts' top features
+	Remain    []int  // union of the remaining prompts'
 }
 
 // FitITD takes as the concept's features those among the Top of a target prompt and of no prompt that remains, and as threshold
@@ -91,39 +93,71 @@ func FitITD(coder Coder, target, remain []Text, cfg ITDConfig) (*ITD, error) {
 	if len(e.Features) == 0 {
 		return nil, fmt.Errorf("erase: all %d top features of the target prompts are among those of the remaining ones: %w; raise top, or give remaining prompts without the concept", len(e.Target), vectors.ErrArgument)
 	}
-	least := math.Inf(1)
-	for i, t := range target {
-		d, err := e.Deactivate(t)
-		if err != nil {
-			return nil, fmt.Errorf("target prompt %d: %w", i, err)
-		}
-		least = min(least, d.Score)
+	scores, err := e.scores(target, "target")
+	if err != nil {
+		return nil, err
 	}
-	e.Threshold = cfg.Margin * least
+	e.Threshold = cfg.Margin * slices.Min(scores)
 	if cfg.Between {
-		return e, e.between(least, remain)
+		return e, e.between(scores, remain)
 	}
 	return e, nil
 }
 
-// between puts the threshold between the least score of the target prompts and the largest of those that remain.
-func (e *ITD) between(least float64, remain []Text) error {
-	most := 0.0
-	for i, t := range remain {
+func (e *ITD) scores(texts []Text, what string) ([]float64, error) {
+	out := make([]float64, len(texts))
+	for i, t := range texts {
 		d, err := e.Deactivate(t)
 		if err != nil {
-			return fmt.Errorf("remaining prompt %d: %w", i, err)
+			return nil, fmt.Errorf("%s prompt %d: %w", what, i, err)
 		}
-		most = max(most, d.Score)
+		out[i] = d.Score
 	}
-	if most >= least {
-		return fmt.Errorf("erase: the gate cannot separate: a remaining prompt scores %.4g and a target prompt %.4g: %w; lower top, train another autoencoder, or set between to false and see the gate's ROC", most, least, vectors.ErrArgument)
+	return out, nil
+}
+
+// between puts the threshold between the scores of target prompts and those of the prompts that remain. Where they overlap it opens for as
+// many target prompts as it can without opening for one that remains, and says so.
+func (e *ITD) between(target []float64, remain []Text) error {
+	rest, err := e.scores(remain, "remaining")
+	if err != nil {
+		return err
 	}
-	e.Threshold = math.Sqrt(most * least)
-	if most == 0 {
+	least, most := slices.Min(target), slices.Max(rest)
+	switch {
+	case most == 0:
 		e.Threshold = least / 2
+		return nil
+	case most < least:
+		e.Threshold = math.Sqrt(most * least)
+		return nil
 	}
+	all, concept := slices.Concat(target, rest), make([]bool, len(target)+len(rest))
+	for i := range target {
+		concept[i] = true
+	}
+	curve, err := ROC(all, concept)
+	if err != nil {
+		return err
+	}
+	e.Warning = fmt.Sprintf("the gate cannot separate: a remaining prompt scores %.4g and a target prompt %.4g; ROC: %s", most, least, points(curve))
+	gate, err := CalibrateGate(all, concept, 0)
+	if err != nil {
+		return fmt.Errorf("erase: %s: %w; change top, or train another autoencoder", e.Warning, vectors.ErrArgument)
+	}
+	e.Threshold = gate.Threshold
 	return nil
+}
+
+// points shows at most eight points of a curve.
+func points(curve []ROCPoint) string {
+	var out []string
+	for i, p := range curve {
+		if step := (len(curve) + 7) / 8; i%step == 0 || i == len(curve)-1 {
+			out = append(out, fmt.Sprintf("FPR %.3f TPR %.3f at %.4g", p.FPR, p.TPR, p.Threshold))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Deactivation is what ITD would make of a text.

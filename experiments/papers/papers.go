@@ -22,6 +22,7 @@ import (
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
+	"loupe/experiments/papers/itd"
 	"loupe/experiments/papers/leace"
 	loracompose "loupe/experiments/papers/lora-compose"
 	merasurebench "loupe/experiments/papers/m-erasurebench"
@@ -61,6 +62,7 @@ func All() []study.Study {
 		fewshoterasing.Study(),
 		holistic.Study(),
 		introspection.Study(),
+		itd.Study(),
 		leace.Study(),
 		merasurebench.Study(),
 		omniprism.Study(),

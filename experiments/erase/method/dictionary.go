@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -27,9 +28,7 @@ type DictionaryConfig struct {
 	Chars    int        `json:"chars" doc:"code points of a document, cut behind them"`
 	Neutral  int        `json:"neutral" doc:"generated sentences that are trained on too"`
 	SAE      sae.Config `json:"sae" doc:"the autoencoder and its training"`
-	Cache    string     `json:"cache" doc:"folder in which trained autoencoders are kept; empty: kept as long as these settings"`
-
-	trained map[string]*sae.SAE // by digest
+	Cache    string     `json:"cache" doc:"folder in which trained autoencoders are kept; empty: only as long as the program runs"`
 }
 
 // DefaultDictionary is a budget of some seconds for MiniLM.
@@ -97,8 +96,16 @@ func (c *DictionaryConfig) Texts(ctx context.Context, seed int64) ([]string, err
 	return out, nil
 }
 
+// Dictionaries keeps the autoencoders that were trained, so that further concepts cost nothing. The zero value is empty.
+type Dictionaries struct {
+	mu      sync.Mutex
+	trained map[string]*erase.SAECoder // by encoder, layer and digest
+}
+
 // Open trains the autoencoder of an encoder, or takes the one that was trained with equal settings before.
-func (c *DictionaryConfig) Open(ctx context.Context, e *encoder.Encoder, seed int64) (*erase.SAECoder, error) {
+func (k *Dictionaries) Open(ctx context.Context, e *encoder.Encoder, c DictionaryConfig, seed int64) (*erase.SAECoder, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	list, err := c.Texts(ctx, seed)
 	if err != nil {
 		return nil, err
@@ -115,8 +122,8 @@ func (c *DictionaryConfig) Open(ctx context.Context, e *encoder.Encoder, seed in
 	}
 	sum := sha256.Sum256(key)
 	name := fmt.Sprintf("%s-layer%d-%s", filepath.Base(e.Model.Name), layer, hex.EncodeToString(sum[:6]))
-	if s, ok := c.trained[name]; ok {
-		return erase.NewSAECoder(s)
+	if s, ok := k.trained[name]; ok {
+		return s, nil
 	}
 	s, err := c.read(name)
 	if err != nil {
@@ -136,11 +143,15 @@ func (c *DictionaryConfig) Open(ctx context.Context, e *encoder.Encoder, seed in
 			}
 		}
 	}
-	if c.trained == nil {
-		c.trained = make(map[string]*sae.SAE)
+	coder, err := erase.NewSAECoder(s)
+	if err != nil {
+		return nil, err
 	}
-	c.trained[name] = s
-	return erase.NewSAECoder(s)
+	if k.trained == nil {
+		k.trained = make(map[string]*erase.SAECoder)
+	}
+	k.trained[name] = coder
+	return coder, nil
 }
 
 // read reads an autoencoder from the cache; nil where it is not there.

@@ -45,12 +45,11 @@ func TestGuards(t *testing.T) {
 	dictionary := method.DefaultDictionary()
 	dictionary.Ordinary, dictionary.Neutral, dictionary.Cache = 0, 64, t.TempDir()
 	dictionary.SAE.DSAE, dictionary.SAE.Batch, dictionary.SAE.Tokens = 1024, 512, 80*512
-	coder, err := dictionary.Open(t.Context(), e, task.Seed)
+	coder, err := new(method.Dictionaries).Open(t.Context(), e, dictionary, task.Seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := dictionary
-	again, err := fresh.Open(t.Context(), e, task.Seed)
+	again, err := new(method.Dictionaries).Open(t.Context(), e, dictionary, task.Seed)
 	if err != nil {
 		t.Fatal(err)
 	}

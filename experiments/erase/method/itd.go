@@ -23,6 +23,7 @@ func (c *ITDConfig) Validate() error {
 }
 
 func itd() Method {
+	kept := new(Dictionaries)
 	return Method{
 		Name: "itd", Title: "Interpret then Deactivate", Paper: "arXiv:2503.09446", Acts: ActsActivations,
 		Check: "golden (TestGoldenErasure), gradient (TestITDPullback)",
@@ -33,7 +34,7 @@ func itd() Method {
 		},
 		Fit: func(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*encoder.Variant, error) {
 			c := conf.(*ITDConfig)
-			coder, err := c.Dictionary.Open(ctx, e, t.Seed)
+			coder, err := kept.Open(ctx, e, c.Dictionary, t.Seed)
 			if err != nil {
 				return nil, err
 			}
@@ -57,7 +58,11 @@ func FitITD(ctx context.Context, e *encoder.Encoder, t *Task, coder erase.Coder,
 	if err != nil {
 		return nil, fmt.Errorf("method: itd: %w", err)
 	}
-	return &encoder.Variant{Name: "itd", Hook: hook, Layer: layer, Notes: map[string]any{
+	v := &encoder.Variant{Name: "itd", Hook: hook, Layer: layer, Notes: map[string]any{
 		"features": len(hook.Features), "target_features": len(hook.Target), "remain_features": len(hook.Remain), "threshold": hook.Threshold,
-	}}, nil
+	}}
+	if hook.Warning != "" {
+		v.Notes["warnings"] = []string{hook.Warning}
+	}
+	return v, nil
 }

@@ -23,13 +23,14 @@ func (c *SAUCEConfig) Validate() error {
 }
 
 func sauce() Method {
+	kept := new(Dictionaries)
 	return Method{
 		Name: "sauce", Title: "SAUCE-style scaling of autoencoder features", Paper: "arXiv:2503.14530", Acts: ActsActivations,
 		Check:  "hand (TestSAUCEHand); the published model is a vision-language one, whose images have no counterpart here",
 		Config: func() any { return &SAUCEConfig{SAUCEConfig: erase.DefaultSAUCE(), Dictionary: DefaultDictionary()} },
 		Fit: func(ctx context.Context, e *encoder.Encoder, t *Task, conf any) (*encoder.Variant, error) {
 			c := conf.(*SAUCEConfig)
-			coder, err := c.Dictionary.Open(ctx, e, t.Seed)
+			coder, err := kept.Open(ctx, e, c.Dictionary, t.Seed)
 			if err != nil {
 				return nil, err
 			}
