@@ -9,6 +9,7 @@ import (
 	"loupe/experiments/papers/cgbc"
 	"loupe/experiments/papers/classdiffusion"
 	coerasing "loupe/experiments/papers/co-erasing"
+	"loupe/experiments/papers/cgce"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	conceptsliders "loupe/experiments/papers/concept-sliders"
@@ -29,6 +30,7 @@ import (
 	"loupe/experiments/papers/omniprism"
 	"loupe/experiments/papers/realera"
 	"loupe/experiments/papers/rece"
+	"loupe/experiments/papers/sauce"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/spm"
@@ -51,6 +53,7 @@ func All() []study.Study {
 		classdiffusion.Study(),
 		conceptexpress.Study(),
 		coerasing.Study(),
+		cgce.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptsliders.Study(),
@@ -70,6 +73,7 @@ func All() []study.Study {
 		planted.Study(),
 		realera.Study(),
 		rece.Study(),
+		sauce.Study(),
 		semanticinputs.Study(),
 		sliders.Study(),
 		sparsecbm.Study(),
