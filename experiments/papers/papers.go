@@ -5,6 +5,7 @@ import (
 	"loupe/experiments/papers/adawac"
 	"loupe/experiments/papers/ant"
 	"loupe/experiments/papers/axbench"
+	"loupe/experiments/papers/blindspots"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
 	"loupe/experiments/papers/cgbc"
 	"loupe/experiments/papers/classdiffusion"
@@ -49,6 +50,7 @@ func All() []study.Study {
 		ant.Study(),
 		doco.Study(),
 		axbench.Study(),
+		blindspots.Study(),
 		cgbc.Study(),
 		classdiffusion.Study(),
 		conceptexpress.Study(),
