@@ -4,6 +4,8 @@ package papers
 import (
 	"loupe/experiments/papers/adawac"
 	"loupe/experiments/papers/ant"
+	"loupe/experiments/papers/advunlearn"
+	allbutone "loupe/experiments/papers/all-but-one"
 	"loupe/experiments/papers/axbench"
 	"loupe/experiments/papers/blindspots"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
@@ -22,6 +24,7 @@ import (
 	"loupe/experiments/papers/duge"
 	"loupe/experiments/papers/entanglement"
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
+	"loupe/experiments/papers/hirm"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/itd"
@@ -46,6 +49,9 @@ import (
 // All returns the studies.
 func All() []study.Study {
 	return []study.Study{
+		advunlearn.Study(),
+		allbutone.Study(),
+		hirm.Study(),
 		adawac.Study(),
 		ant.Study(),
 		doco.Study(),
