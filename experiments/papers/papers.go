@@ -3,9 +3,9 @@ package papers
 
 import (
 	"loupe/experiments/papers/adawac"
-	"loupe/experiments/papers/ant"
 	"loupe/experiments/papers/advunlearn"
 	allbutone "loupe/experiments/papers/all-but-one"
+	"loupe/experiments/papers/ant"
 	"loupe/experiments/papers/axbench"
 	"loupe/experiments/papers/blindspots"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
