@@ -106,6 +106,16 @@ func TestStates(t *testing.T) {
 			t.Errorf("text %d from its own word embeddings is %v away", i, got)
 		}
 	}
+	own := &encoder.Variant{Name: "own", PerText: func(context.Context, token.Encoding) (*model.Params, error) { return e.Model.Params, nil }}
+	same, err := e.States(ctx, own, []string{texts[3], texts[1], texts[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range []int{3, 1, 0} {
+		if !slices.Equal(same[i].X.RawMatrix().Data, all[k].X.RawMatrix().Data) {
+			t.Errorf("text %d with the encoder's own weights, in another order and batch, keeps no bits", k)
+		}
+	}
 	m := randomMap(e.Width(), 0.1)
 	for _, layer := range []int{3, e.Layers()} {
 		v := &encoder.Variant{Name: "gated", Hook: gated{encoder.Linear{Map: m}, 8}, Layer: layer}

@@ -174,26 +174,31 @@ func (e *Encoder) run(ctx context.Context, v *Variant, items []item, from int) (
 	return out, err
 }
 
-// grouped hands items to f with their weights: all at once, or one by one where the weights depend on the text.
+// grouped hands items to f with their weights: all at once, or one by one where the weights depend on the text. Texts that keep the
+// shared weights go together, in batches as without a variant, so that they keep their bits too.
 func (e *Encoder) grouped(ctx context.Context, v *Variant, items []item, f func(p *model.Params, part []item) error) error {
-	if v == nil || v.PerText == nil {
-		return f(e.params(v), items)
-	}
 	shared := e.params(v)
+	if v == nil || v.PerText == nil {
+		return f(shared, items)
+	}
+	var same []item
 	for i := range items {
 		p, err := v.PerText(ctx, items[i].text)
 		if err != nil {
 			return fmt.Errorf("encoder: variant %s: %w", v.Name, err)
 		}
-		err = f(p, items[i:i+1])
-		if p != shared {
-			err = errors.Join(err, p.FreeUnshared(shared))
+		if p == shared {
+			same = append(same, items[i])
+			continue
 		}
-		if err != nil {
+		if err := errors.Join(f(p, items[i:i+1]), p.FreeUnshared(shared)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(same) == 0 {
+		return nil
+	}
+	return f(shared, same)
 }
 
 // bucket is a padded length.
