@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"loupe/experiments/erase"
 	"loupe/experiments/erase/attack"
 	"loupe/experiments/erase/method"
 	"loupe/internal/stats"
@@ -34,7 +35,7 @@ func (s *Suite) attack(ctx context.Context, f *fitted, all map[string]*attacked)
 			for _, mode := range modes() {
 				goal.Mode = mode
 				r, err := a.Run(ctx, s.e, f.Variant, goal, a.Config())
-				if errors.Is(err, attack.ErrNotApplicable) {
+				if errors.Is(err, attack.ErrNotApplicable) || errors.Is(err, erase.ErrSingular) { // a singular map has no inverse to attack by
 					continue
 				}
 				if err != nil {
