@@ -23,8 +23,11 @@ import (
 	"loupe/probe/model"
 )
 
-// comparisonConfig is the comparison of all methods, which stands first in the report.
-const comparisonConfig = "experiments/erase.yaml"
+// The comparisons: of all methods, which stands first in the report, and of the closed forms on more concepts.
+const (
+	comparisonConfig = "experiments/erase-all.yaml"
+	closedConfig     = "experiments/erase.yaml"
+)
 
 func newErasePapersCmd(a *app) *cobra.Command {
 	var f runFlags
@@ -32,7 +35,7 @@ func newErasePapersCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "papers",
 		Short: "Run every experiment on erasure, and write one report of all",
-		Long: `Run ` + comparisonConfig + ` and the experiments of all papers on erasing and customising concepts in text encoders, one after the other, with
+		Long: `Run ` + comparisonConfig + `, ` + closedConfig + ` and the experiments of all papers on erasing and customising concepts in text encoders, one after the other, with
 one set of compiled programs. What is done is not run again, and what was stopped goes on where it was. Then write
 RUNS/papers-erase/report.html and report.md: methods x metrics with intervals and attacks, and for each paper what was expected beside what came
 out. An experiment that fails does not stop the others; the exit code is then 1.`,
@@ -48,7 +51,7 @@ out. An experiment that fails does not stop the others; the exit code is then 1.
 }
 
 func (a *app) erasePapers(ctx context.Context, f runFlags, full bool) error {
-	files := []string{comparisonConfig}
+	files := []string{comparisonConfig, closedConfig}
 	for _, name := range compare.Papers() {
 		path, err := experimentConfig(name, full)
 		if full && err != nil {
@@ -120,13 +123,13 @@ func (a *app) erasePaper(ctx context.Context, path string, f runFlags) (compare.
 	if err != nil {
 		return p, err
 	}
-	p.Name = c.Kind.Name
-	name := p.Name
+	name := c.Kind.Name
 	for _, e := range experiments(a) {
 		if e.kind.Name == c.Kind.Name {
 			name = e.name(c.Value)
 		}
 	}
+	p.Name = name
 	done, resume, err := a.runState(c, name, f.runs)
 	if err != nil {
 		return p, err

@@ -31,14 +31,13 @@ type Row struct {
 	NeighbourRank     *stats.Interval `json:"np_rank"` // Spearman of their similarities with all kept concepts, before and after
 	NeighbourKV       *stats.Interval `json:"np_kv"`   // |W (x' - x)| / |W x|, where a K/V stack is given
 
-	Drift         *stats.Interval `json:"drift"`              // |x' - x| / |x| of ordinary sentences that no fit saw
-	Missed        *stats.Interval `json:"missed"`             // |x' - g| / |g| of the fitting prompts against their anchors' g
-	KVErased      *stats.Interval `json:"kv_erased"`          // the same as the K/V stack reads it
-	KVDrift       *stats.Interval `json:"kv_drift"`           // drift as the K/V stack reads it
-	TPR           *stats.Interval `json:"gate_tpr,omitempty"` // held-out prompts of the concept in which the hook acts
-	FPR           *stats.Interval `json:"gate_fpr,omitempty"` // prompts of other concepts and ordinary sentences in which it does
-	Identical     *stats.Interval `json:"identical"`          // of the same that keep every bit
-	Collateral    *stats.Interval `json:"collateral,omitempty"`
+	Drift         *stats.Interval `json:"drift"`                    // |x' - x| / |x| of ordinary sentences that no fit saw
+	Missed        *stats.Interval `json:"missed"`                   // |x' - g| / |g| of the fitting prompts against their anchors' g
+	KVErased      *stats.Interval `json:"kv_erased"`                // the same as the K/V stack reads it
+	KVDrift       *stats.Interval `json:"kv_drift"`                 // drift as the K/V stack reads it
+	TPR           *stats.Interval `json:"gate_tpr,omitempty"`       // held-out prompts of the concept in which the hook acts
+	FPR           *stats.Interval `json:"gate_fpr,omitempty"`       // prompts of other concepts and ordinary sentences in which it does
+	Identical     *stats.Interval `json:"identical"`                // of the same that keep every bit
 	ProbeBefore   *stats.Interval `json:"probe_before,omitempty"`   // accuracy of a fresh probe less the majority, on the original encoder
 	ProbeAfter    *stats.Interval `json:"probe_after,omitempty"`    // on the edited one
 	ProbeShuffled *stats.Interval `json:"probe_shuffled,omitempty"` // on the edited one with shuffled labels
