@@ -81,7 +81,9 @@ func (a *app) erasePapers(ctx context.Context, f runFlags, full bool) error {
 			p.Status, p.Error = "failed", err.Error()
 			failed = append(failed, fmt.Errorf("%s: %w", path, err))
 		}
-		a.log.Info("papers", "done", i+1, "of", len(files), "name", p.Name, "status", p.Status, "seconds", p.Seconds)
+		if !f.dry {
+			a.log.Info("papers", "done", i+1, "of", len(files), "name", p.Name, "status", p.Status, "seconds", p.Seconds)
+		}
 		list = append(list, p)
 	}
 	rows, err := comparisonRows(list[0].Run)
