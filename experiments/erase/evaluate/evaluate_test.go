@@ -75,6 +75,24 @@ func TestRows(t *testing.T) {
 	if !uce.Beats || uce.Erased.Value > 0.05 || uce.Reached == nil || uce.Reached.Value < 0.9 || uce.Condition.Value <= 1 {
 		t.Errorf("UCE: %s; Acc_e %v, inverse reaches %v with cond(E) %v", uce.Verdict, uce.Erased.Value, uce.Reached, uce.Condition)
 	}
+	for i, want := range []int64{0, 4 * 3 * 384} { // nothing; one direction twice, and the point that stays
+		if rows[i].Bytes != want {
+			t.Errorf("%s takes %d bytes, want %d", rows[i].Label, rows[i].Bytes, want)
+		}
+	}
+	trained, err := method.Find("hirm-semantic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := trained.Config().(*method.HiRMConfig)
+	short.Train.Steps = 1
+	row, err := s.With(1, []string{"dog"}, []int{0}).Row(t.Context(), trained, "hirm", short, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if block := int64(4 * 384 * (4*384 + 2*1536)); row.Bytes < block {
+		t.Errorf("a trained first block takes %d bytes, its matrices alone %d", row.Bytes, block)
+	}
 	if rows[1].Beats || !strings.Contains(rows[1].Verdict, "control") {
 		t.Errorf("the random subspace: %s", rows[1].Verdict)
 	}

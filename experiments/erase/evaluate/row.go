@@ -48,7 +48,7 @@ type Row struct {
 	Singular  int             `json:"singular"`                // fits whose map has no inverse
 	Rank      int             `json:"rank"`                    // of the edit, as the random subspace beside it; 1 where it has none
 	Seconds   float64         `json:"seconds"`                 // of a fit, for one concept; embeddings of its prompts may be at hand
-	Bytes     int64           `json:"bytes"`                   // of the edit, for one concept, in float32
+	Bytes     int64           `json:"bytes"`                   // of the edit, for one concept, in float32; below 0 where it does not say
 	Allocated int64           `json:"allocated"`               // on the heap in a fit, all together; not at once
 	Together  []Together      `json:"together,omitempty"`
 	Attacks   []Attacked      `json:"attacks,omitempty"`

@@ -147,20 +147,26 @@ func (s *Suite) measure(ctx context.Context, m method.Method, label string, conf
 			if err == nil && seed == 0 && at < s.cfg.AttackConcepts {
 				err = s.attack(ctx, f, attacks)
 			}
+			size := s.size(f.Variant) // while its weights are there
 			if err = errors.Join(err, s.free(f.Variant)); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			if fits == 0 {
 				row.Notes = f.Notes
 			}
-			row.Seconds, row.Allocated, row.Bytes = row.Seconds+f.seconds, row.Allocated+f.allocated, row.Bytes+s.size(f.Variant)
+			row.Seconds, row.Allocated = row.Seconds+f.seconds, row.Allocated+f.allocated
+			if row.Bytes += size; size < 0 {
+				row.Bytes = unknownSize
+			}
 			row.Rank = max(row.Rank, rankOf(f.Variant))
 			fits++
 		}
 	}
 	row.Seconds /= float64(fits)
 	row.Allocated /= int64(fits)
-	row.Bytes /= int64(fits)
+	if row.Bytes > 0 {
+		row.Bytes /= int64(fits)
+	}
 	if err := c.fill(ctx, row, s.cfg.Task.Seed); err != nil {
 		return nil, err
 	}
@@ -188,16 +194,28 @@ func rankOf(v *encoder.Variant) int {
 // sized is a hook that knows how many numbers it holds.
 type sized interface{ Size() int64 }
 
+// unknownSize stands where an edit does not say how large it is; a sum with one of them stays below 0.
+const unknownSize = -1 << 40
+
 // size is what an edit takes in float32.
 func (s *Suite) size(v *encoder.Variant) int64 {
+	if bytes, ok := v.Notes["bytes"].(int); ok {
+		return int64(bytes)
+	}
+	if v.PerText != nil {
+		return unknownSize
+	}
 	var n int64
 	switch h := v.Hook.(type) {
+	case nil:
 	case encoder.Linear:
 		n += count(h.Map.Left) + count(h.Map.Right)
 	case encoder.Affine:
 		n += count(h.Eraser.Left) + count(h.Eraser.Right) + int64(len(h.Eraser.Bias))
 	case sized:
 		n += h.Size()
+	default:
+		return unknownSize
 	}
 	if v.Params != nil && v.Params != s.e.Model.Params {
 		n += v.Params.Unshared(s.e.Model.Params)

@@ -29,7 +29,7 @@ func Table(rows []*Row) report.Table {
 			r.NeighbourCosine, r.NeighbourAccuracy, r.NeighbourRank, r.NeighbourKV, r.Drift, r.TPR, r.FPR, r.Identical, r.ProbeAfter, r.ProbeShuffled, r.Condition, r.Reached} {
 			cells = append(cells, cell(i))
 		}
-		t.Rows = append(t.Rows, append(cells, r.Seconds, float64(r.Bytes)/1000, r.Verdict))
+		t.Rows = append(t.Rows, append(cells, r.Seconds, kilobytes(r.Bytes), r.Verdict))
 	}
 	return t
 }
@@ -43,7 +43,7 @@ func TogetherTable(rows []*Row) report.Table {
 	}
 	for _, r := range rows {
 		for _, g := range r.Together {
-			t.Rows = append(t.Rows, []any{r.Label, g.Concepts, cell(g.Erased), cell(g.Specific), cell(&g.Harmonic), cell(g.Drift), g.Seconds, float64(g.Bytes) / 1000})
+			t.Rows = append(t.Rows, []any{r.Label, g.Concepts, cell(g.Erased), cell(g.Specific), cell(&g.Harmonic), cell(g.Drift), g.Seconds, kilobytes(g.Bytes)})
 		}
 	}
 	return t
@@ -65,6 +65,14 @@ func AttackTable(rows []*Row) report.Table {
 		}
 	}
 	return t
+}
+
+// kilobytes is nil, which prints as "-", where a size is not known.
+func kilobytes(n int64) any {
+	if n < 0 {
+		return nil
+	}
+	return float64(n) / 1000
 }
 
 // cell is nil, which prints as "-", where nothing was measured.

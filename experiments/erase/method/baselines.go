@@ -146,3 +146,6 @@ func (s shift) Apply(t erase.Text) (*mat.Dense, bool, error) {
 
 // Pullback implements encoder.Hook.
 func (s shift) Pullback(_ erase.Text, g *mat.Dense) (*mat.Dense, error) { return g, nil }
+
+// Size is the number of values that the hook holds.
+func (s shift) Size() int64 { return int64(len(s.by)) }
