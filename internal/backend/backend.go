@@ -78,7 +78,7 @@ func Open(name string) (compute.Backend, error) {
 	case name == "" || name == "auto":
 		return openAuto()
 	case name == "go":
-		return open("go", "")
+		return open("go", goConfig)
 	case name == "xla:cpu" || name == "xla:cuda" || name == "xla":
 		device := strings.TrimPrefix(strings.TrimPrefix(name, "xla"), ":")
 		if device == "" {
@@ -114,7 +114,7 @@ func openAuto() (compute.Backend, error) {
 			return b, nil
 		}
 	}
-	return open("go", "")
+	return open("go", goConfig)
 }
 
 // openPlugin opens a PJRT plugin by absolute path. TF32 is off: numbers are float32 on every device.
@@ -125,6 +125,10 @@ func openPlugin(path string) (compute.Backend, error) {
 	}
 	return open("xla", abs+",tf32=false")
 }
+
+// goConfig runs one operation after the other, each in parallel by itself: with operations side by side, the worker pool of compute
+// v0.1.2 can stop for ever, all workers waiting for a free one.
+const goConfig = "ops_sequential"
 
 // open turns the panic of an unlinked or failing backend into an error.
 func open(kind, config string) (compute.Backend, error) {
