@@ -27,7 +27,7 @@ func TestExactEdges(t *testing.T) {
 			continue
 		}
 		tried++
-		engine := model.NewEngine(graphtest.Backend(t), nil)
+		engine := model.NewEngine(graphtest.Interpreted(t), nil)
 		m := must[*model.Model](t)(model.Load(t.Context(), engine.Backend(), filepath.Join(dir, f.Name()), model.Options{AllowExtra: true}))
 		const rows, seq = 2, 5
 		r := rand.New(rand.NewPCG(1, 1))

@@ -29,7 +29,7 @@ func plantedTask(t *testing.T, engine *model.Engine, metric Metric) *Task {
 // TestMetricsByHand: two rows of four logits. Row 0 has logits log(1, 2, 3, 4), so probabilities .1 .2 .3 .4; its answer is token 3
 // against tokens 0 and 1. Row 1 is even.
 func TestMetricsByHand(t *testing.T) {
-	backend := graphtest.Backend(t)
+	backend := graphtest.Interpreted(t)
 	x := []float32{0, float32(math.Log(2)), float32(math.Log(3)), float32(math.Log(4)), 0, 0, 0, 0}
 	reference := []float32{0, 0, 0, 0, 0, 0, 0, float32(math.Log(5))}
 	pairs := &Pairs{Rows: 2, Seq: 1, Clean: []int32{0, 1}, Corrupted: []int32{1, 0}, Answer: [][]int32{{3}, {2}}, Wrong: [][]int32{{0, 1}, {0}}}
@@ -79,7 +79,7 @@ func TestMetricsByHand(t *testing.T) {
 
 // TestSiteMetrics: a probe's logit and the cosine change of a site, against the same numbers from a capture.
 func TestSiteMetrics(t *testing.T) {
-	engine := testEngine(t)
+	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	site := model.Site{Kind: model.ResidPost, Layer: 0}
 	base := plantedTask(t, engine, Cosine(site))
 	p, d := base.Pairs, base.Model.Spec.DModel
@@ -133,7 +133,7 @@ func TestSiteMetrics(t *testing.T) {
 
 // TestCertificate: all identities hold on the planted model and are written beside a result; a score that does not add up shows.
 func TestCertificate(t *testing.T) {
-	engine := testEngine(t)
+	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	tsk := plantedTask(t, engine, LogitDiff())
 	scores := must[*Scores](t)(MaskIG(t.Context(), tsk, 20))
 	c := must[*Certificate](t)(Certify(t.Context(), tsk, scores))

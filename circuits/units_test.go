@@ -16,7 +16,7 @@ import (
 // noising the clean one with the inputs exchanged.
 func TestPatchUnits(t *testing.T) {
 	for _, name := range []string{"gpt2-a", "llama-a"} {
-		engine := model.NewEngine(graphtest.Backend(t), nil)
+		engine := model.NewEngine(graphtest.Interpreted(t), nil)
 		m := must[*model.Model](t)(model.Load(t.Context(), engine.Backend(), filepath.Join(graphtest.Golden(t), "circuits", "models", name), model.Options{}))
 		const rows, seq = 3, 6
 		r := rand.New(rand.NewPCG(1, 1))

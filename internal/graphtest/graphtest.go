@@ -13,13 +13,18 @@ import (
 	"loupe/internal/backend"
 )
 
-var open = sync.OnceValues(func() (compute.Backend, error) {
-	name := os.Getenv(backend.EnvVar)
-	if name == "" {
-		name = "xla:cpu"
+var (
+	open   = sync.OnceValues(func() (compute.Backend, error) { return backend.Open(named("xla:cpu")) })
+	openGo = sync.OnceValues(func() (compute.Backend, error) { return backend.Open(named("go")) })
+)
+
+// named is LOUPE_BACKEND, else name.
+func named(name string) string {
+	if given := os.Getenv(backend.EnvVar); given != "" {
+		return given
 	}
-	return backend.Open(name)
-})
+	return name
+}
 
 // Backend returns the process's backend under test: LOUPE_BACKEND, else xla:cpu. When it cannot be opened the test
 // is skipped, or fails if LOUPE_REQUIRE is 1.
@@ -28,6 +33,17 @@ func Backend(t testing.TB) compute.Backend {
 	b, err := open()
 	if err != nil {
 		Skip(t, "%v", err)
+	}
+	return b
+}
+
+// Interpreted returns the backend of tests that compare many small programs with each other: LOUPE_BACKEND, else the pure Go one, which
+// compiles nothing. The reference data is compared on Backend.
+func Interpreted(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := openGo()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return b
 }
