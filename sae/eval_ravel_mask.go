@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"loupe/internal/adam"
 	"loupe/internal/stats"
 )
 
@@ -100,7 +101,7 @@ func wants(pairs []interchange) []int {
 func (r RavelData) learn(ctx context.Context, reader AttributeReader, pairs []interchange, rng *rand.Rand, cfg RavelConfig) ([]float64, error) {
 	f, d := r.Latents.Cols, r.width()
 	logit, mask, grad := make([]float64, f), make([]float64, f), make([]float64, f)
-	first, second := make([]float64, f), make([]float64, f)
+	solver := adam.NewSolver(cfg.LR, f)
 	steps := cfg.Epochs * ((len(pairs) + cfg.Batch - 1) / cfg.Batch)
 	step := 0
 	for range cfg.Epochs {
@@ -127,12 +128,9 @@ func (r RavelData) learn(ctx context.Context, reader AttributeReader, pairs []in
 			}
 			step++
 			for i, m := range mask {
-				g := grad[i] * m * (1 - m) / temperature
-				first[i] = 0.9*first[i] + 0.1*g
-				second[i] = 0.999*second[i] + 0.001*g*g
-				scale := math.Sqrt(second[i]/(1-math.Pow(0.999, float64(step)))) + 1e-8
-				logit[i] -= cfg.LR * first[i] / (1 - math.Pow(0.9, float64(step))) / scale
+				grad[i] *= m * (1 - m) / temperature
 			}
+			solver.Step(logit, grad)
 		}
 	}
 	for i, l := range logit {

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -61,7 +62,7 @@ func TrainClassifier(ctx context.Context, texts []Text, concept []bool, cfg Trai
 	if !cfg.Attention {
 		clear(w.Query)
 	}
-	first, second := make([]float64, len(w.flat)), make([]float64, len(w.flat))
+	solver := adam.NewSolver(cfg.LR, len(w.flat))
 	step := 0.0
 	for range cfg.Epochs {
 		order, sum := rng.Perm(len(texts)), 0.0
@@ -79,14 +80,8 @@ func TrainClassifier(ctx context.Context, texts []Text, concept []bool, cfg Trai
 				clear(g.Query)
 			}
 			step++
-			const beta1, beta2, eps = 0.9, 0.999, 1e-8
-			rate := cfg.LR * math.Sqrt(1-math.Pow(beta2, step)) / (1 - math.Pow(beta1, step))
 			floats.Scale(1-cfg.LR*cfg.WeightDecay, w.matrices)
-			for i, v := range g.flat {
-				first[i] += (1 - beta1) * (v - first[i])
-				second[i] += (1 - beta2) * (v*v - second[i])
-				w.flat[i] -= rate * first[i] / (math.Sqrt(second[i]) + eps)
-			}
+			solver.Step(w.flat, g.flat)
 		}
 		losses = append(losses, sum)
 	}

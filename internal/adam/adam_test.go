@@ -79,3 +79,39 @@ func TestStepEqualsPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestSolver: the hand-computed first step of AdamW (1 - .1 (.5 x 1 + 2/2) = .85), twenty steps of the float32 form, and a proximal step that
+// makes small numbers exactly 0.
+func TestSolver(t *testing.T) {
+	s := NewSolver(.1, 1)
+	s.Decay = .5
+	w := []float64{1}
+	if s.Step(w, []float64{2}); math.Abs(w[0]-.85) > 1e-8 {
+		t.Errorf("the first step leads to %v, want .85", w[0])
+	}
+	const n, lr = 9, 1e-2
+	r := rand.New(rand.NewPCG(5, 6))
+	x, y, g, h := make([]float64, n), make([]float32, n), make([]float64, n), make([]float32, n)
+	m, v := make([]float32, n), make([]float32, n)
+	s = NewSolver(lr, n)
+	for step := range int64(20) {
+		for i := range g {
+			g[i] = r.NormFloat64()
+			h[i] = float32(g[i])
+		}
+		s.Step(x, g)
+		k := New(lr, .9, .999, 1e-8, 0, step+1, 1)
+		Step(&k, y, m, v, h)
+	}
+	for i := range x {
+		if math.Abs(x[i]-float64(y[i])) > 1e-6 {
+			t.Errorf("number %d: %v, in float32 %v", i, x[i], y[i])
+		}
+	}
+	clear(x)
+	x[0], x[1] = 1e-9, -5
+	s.Shrink(x, 1e-6)
+	if x[0] != 0 || !(x[1] > -5) || !(x[1] < -4.9) {
+		t.Errorf("shrunk to %v and %v", x[0], x[1])
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -68,7 +69,7 @@ func FitGates(ctx context.Context, scores *mat.Dense, y []int, k int, cfg GateCo
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x6761746573)) // "gates"
 	g := newGated(k, m, cfg)
-	weights, gates, bias := newAdam(cfg.LearningRate, k*m), newAdam(cfg.LearningRate, k*m), newAdam(cfg.LearningRate, k)
+	weights, gates, bias := adam.NewSolver(cfg.LearningRate, k*m), adam.NewSolver(cfg.LearningRate, k*m), adam.NewSolver(cfg.LearningRate, k)
 	noise := make([]float64, k*m)
 	for range cfg.Epochs {
 		order := rng.Perm(n)
@@ -81,9 +82,9 @@ func FitGates(ctx context.Context, scores *mat.Dense, y []int, k int, cfg GateCo
 			}
 			batch := order[first:min(first+cfg.Batch, n)]
 			g.gradients(take(scores, batch), pick(y, batch), noise)
-			weights.update(g.weights.RawMatrix().Data, g.byWeight.RawMatrix().Data)
-			gates.update(g.logAlpha, g.byAlpha)
-			bias.update(g.bias, g.byBias)
+			weights.Step(g.weights.RawMatrix().Data, g.byWeight.RawMatrix().Data)
+			gates.Step(g.logAlpha, g.byAlpha)
+			bias.Step(g.bias, g.byBias)
 		}
 	}
 	out := Head{Weights: mat.NewDense(k, m, nil), Bias: g.bias}

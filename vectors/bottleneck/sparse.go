@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -88,7 +89,7 @@ func FitSparse(ctx context.Context, scores *mat.Dense, y []int, k int, cfg Spars
 		s.Layer.Set(j, j, 1)
 	}
 	t := &sparseStep{Sparse: s, cfg: cfg, rng: rand.New(rand.NewPCG(seed, 0x737061727365))} // "sparse"
-	layer, weights, bias := newAdam(cfg.LearningRate, m*m), newAdam(cfg.LearningRate, k*m), newAdam(cfg.LearningRate, k)
+	layer, weights, bias := adam.NewSolver(cfg.LearningRate, m*m), adam.NewSolver(cfg.LearningRate, k*m), adam.NewSolver(cfg.LearningRate, k)
 	for range cfg.Epochs {
 		order := t.rng.Perm(n)
 		for first := 0; first < n; first += cfg.Batch {
@@ -97,11 +98,11 @@ func FitSparse(ctx context.Context, scores *mat.Dense, y []int, k int, cfg Spars
 			}
 			batch := order[first:min(first+cfg.Batch, n)]
 			g := t.gradients(take(scores, batch), pick(y, batch))
-			weights.update(s.Head.Weights.RawMatrix().Data, g.head.RawMatrix().Data)
-			bias.update(s.Head.Bias, g.bias)
-			layer.update(s.Layer.RawMatrix().Data, g.layer.RawMatrix().Data)
+			weights.Step(s.Head.Weights.RawMatrix().Data, g.head.RawMatrix().Data)
+			bias.Step(s.Head.Bias, g.bias)
+			layer.Step(s.Layer.RawMatrix().Data, g.layer.RawMatrix().Data)
 			if cfg.Loss == LossL1 {
-				layer.shrink(s.Layer.RawMatrix().Data, cfg.Lambda/float64(m))
+				layer.Shrink(s.Layer.RawMatrix().Data, cfg.Lambda/float64(m))
 			}
 		}
 	}

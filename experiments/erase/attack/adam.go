@@ -3,6 +3,8 @@ package attack
 import (
 	"fmt"
 	"math"
+
+	"loupe/internal/adam"
 )
 
 // AdamConfig are the settings of a descent.
@@ -20,25 +22,9 @@ func (c AdamConfig) Validate() error {
 	return nil
 }
 
-// adam is AdamW with betas 0.9 and 0.999 on one slice of numbers (arXiv:1711.05101).
-type adam struct {
-	cfg  AdamConfig
-	m, v []float64
-	t    float64
-}
-
-func newAdam(cfg AdamConfig, n int) *adam {
-	return &adam{cfg: cfg, m: make([]float64, n), v: make([]float64, n)}
-}
-
-// step moves x down the gradient g.
-func (a *adam) step(x, g []float64) {
-	const b1, b2, eps = 0.9, 0.999, 1e-8
-	a.t++
-	c1, c2 := 1-math.Pow(b1, a.t), 1-math.Pow(b2, a.t)
-	for i, v := range g {
-		a.m[i] = b1*a.m[i] + (1-b1)*v
-		a.v[i] = b2*a.v[i] + (1-b2)*v*v
-		x[i] -= a.cfg.LR * (a.cfg.Decay*x[i] + a.m[i]/c1/(math.Sqrt(a.v[i]/c2)+eps))
-	}
+// solver returns the optimizer of n numbers.
+func (c AdamConfig) solver(n int) *adam.Solver {
+	s := adam.NewSolver(c.LR, n)
+	s.Decay = c.Decay
+	return s
 }

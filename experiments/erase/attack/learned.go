@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/internal/adam"
 	"loupe/probe/token"
 )
 
@@ -138,7 +139,7 @@ type lesson struct {
 	prompts   []string
 	at        []int // place of the new token in each
 	now, best *Learned
-	optimizer *adam
+	optimizer *adam.Solver
 }
 
 func newLesson(e, words *encoder.Encoder, g Goal, c LearnedConfig) (*lesson, error) {
@@ -157,7 +158,7 @@ func newLesson(e, words *encoder.Encoder, g Goal, c LearnedConfig) (*lesson, err
 		return nil, err
 	}
 	return &lesson{
-		goal: g, prompts: g.Target.Fit[:min(c.Templates, len(g.Target.Fit))], optimizer: newAdam(c.AdamConfig, e.Width()),
+		goal: g, prompts: g.Target.Fit[:min(c.Templates, len(g.Target.Fit))], optimizer: c.AdamConfig.solver(e.Width()),
 		now: &Learned{Vector: mean(rows)}, best: &Learned{Vector: mean(rows), Cosine: math.Inf(-1)},
 	}, nil
 }
@@ -177,7 +178,7 @@ func (l *lesson) step(losses []float64, grads []*mat.Dense, newest, last bool) {
 	for i, d := range grads {
 		floats.AddScaled(total, 1/n, d.RawRowView(l.at[i]))
 	}
-	l.optimizer.step(l.now.Vector, total)
+	l.optimizer.Step(l.now.Vector, total)
 }
 
 // cosineGradient is cos(x, unit) for a unit vector and its gradient with respect to x; both are 0 where x is 0.

@@ -93,7 +93,7 @@ func (s *search) nearestWords(ctx context.Context, on *encoder.Variant, c *P4DCo
 	for r := range n * c.Tokens {
 		x.SetRow(r, words.rows.RawRowView(s.rng.IntN(len(words.ids))))
 	}
-	optimizer := newAdam(c.AdamConfig, n*c.Tokens*d)
+	optimizer := c.AdamConfig.solver(n * c.Tokens * d)
 	best, least := make([]token.Encoding, n), make([]float64, n)
 	for i := range least {
 		least[i] = math.Inf(1)
@@ -121,7 +121,7 @@ func (s *search) nearestWords(ctx context.Context, on *encoder.Variant, c *P4DCo
 				best[i], least[i] = texts[i], l
 			}
 		}
-		optimizer.step(x.RawMatrix().Data, inserted.RawMatrix().Data)
+		optimizer.Step(x.RawMatrix().Data, inserted.RawMatrix().Data)
 	}
 	return best, nil
 }

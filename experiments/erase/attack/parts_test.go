@@ -28,8 +28,8 @@ func TestHand(t *testing.T) {
 		t.Error("a part of a word is taken for the name")
 	}
 	// one step of AdamW from 1 with gradient 2: 1 - 0.1 (0.5 x 1 + 2/2)
-	x, a := []float64{1}, newAdam(AdamConfig{Steps: 1, LR: 0.1, Decay: 0.5}, 1)
-	a.step(x, []float64{2})
+	x, a := []float64{1}, AdamConfig{Steps: 1, LR: 0.1, Decay: 0.5}.solver(1)
+	a.Step(x, []float64{2})
 	if math.Abs(x[0]-0.85) > 1e-8 {
 		t.Errorf("Adam's first step leads to %v, expected 0.85", x[0])
 	}

@@ -83,7 +83,7 @@ func (s *search) descend(ctx context.Context, on *encoder.Variant, soft []*encod
 			x.SetRow(i*c.Tokens+t, one.Embeds.RawRowView(1+t))
 		}
 	}
-	optimizer := newAdam(c.AdamConfig, n*c.Tokens*d)
+	optimizer := c.AdamConfig.solver(n * c.Tokens * d)
 	best, least := make([]*encoder.Soft, n), make([]float64, n)
 	for i := range least {
 		least[i] = math.Inf(1)
@@ -105,7 +105,7 @@ func (s *search) descend(ctx context.Context, on *encoder.Variant, soft []*encod
 				}
 			}
 		} else {
-			optimizer.step(x.RawMatrix().Data, g.RawMatrix().Data)
+			optimizer.Step(x.RawMatrix().Data, g.RawMatrix().Data)
 		}
 		for i, one := range soft {
 			for t := range c.Tokens {

@@ -70,7 +70,7 @@ func (s *search) distributions(ctx context.Context, on *encoder.Variant, c *Unle
 	n, size := len(s.prompts), len(words.ids)
 	u := mat.NewDense(n*c.Tokens, size, nil)
 	u.Apply(func(_, _ int, _ float64) float64 { return 1 / float64(size) }, u)
-	optimizer := newAdam(c.AdamConfig, n*c.Tokens*size)
+	optimizer := c.AdamConfig.solver(n * c.Tokens * size)
 	sampled, last = make([]token.Encoding, n), make([]token.Encoding, n)
 	least := make([]float64, n)
 	for i := range least {
@@ -98,7 +98,7 @@ func (s *search) distributions(ctx context.Context, on *encoder.Variant, c *Unle
 		}
 		straight := products(inserted, words.rows) // [n*k, V]
 		straight.Apply(func(_, _ int, v float64) float64 { return max(-1, min(1, v)) }, straight)
-		optimizer.step(u.RawMatrix().Data, straight.RawMatrix().Data)
+		optimizer.Step(u.RawMatrix().Data, straight.RawMatrix().Data)
 		for r := range n * c.Tokens {
 			p, err := erase.ProjectSimplex(u.RawRowView(r))
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -149,13 +150,13 @@ func FitHeads(ctx context.Context, x *mat.Dense, labels [][]int, cfg HeadsConfig
 		floats.AddScaled(out.Mean, 1/float64(n), x.RawRowView(i))
 	}
 	centred := minus(x, out.Mean)
-	var solvers []*adam
+	var solvers []*adam.Solver
 	for range labels {
 		w := mat.NewDense(cfg.Width, d, nil)
 		for i := range w.RawMatrix().Data {
 			w.RawMatrix().Data[i] = rng.NormFloat64() / math.Sqrt(float64(d))
 		}
-		out.Weights, solvers = append(out.Weights, w), append(solvers, newAdam(cfg.LR, cfg.Width*d))
+		out.Weights, solvers = append(out.Weights, w), append(solvers, adam.NewSolver(cfg.LR, cfg.Width*d))
 	}
 	batch := min(cfg.Batch, n)
 	rows := mat.NewDense(batch, d, nil)
@@ -184,7 +185,7 @@ func FitHeads(ctx context.Context, x *mat.Dense, labels [][]int, cfg HeadsConfig
 		for a, g := range gradients {
 			var w mat.Dense
 			w.Mul(g.T(), rows)
-			solvers[a].update(out.Weights[a].RawMatrix().Data, w.RawMatrix().Data)
+			solvers[a].Step(out.Weights[a].RawMatrix().Data, w.RawMatrix().Data)
 		}
 	}
 	return out, nil

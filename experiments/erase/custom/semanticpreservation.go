@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -75,13 +76,13 @@ func LearnWords(ctx context.Context, e *encoder.Encoder, subjects []Subject, cfg
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	out, solvers := make([]*Learned, len(subjects)), make([]*adam, len(subjects))
+	out, solvers := make([]*Learned, len(subjects)), make([]*adam.Solver, len(subjects))
 	for i, s := range subjects {
 		if err := s.check(e.Width()); err != nil {
 			return nil, fmt.Errorf("subject %d: %w", i, err)
 		}
 		out[i] = &Learned{Word: append([]float64{}, s.Start...)}
-		solvers[i] = newAdam(cfg.LR, e.Width())
+		solvers[i] = adam.NewSolver(cfg.LR, e.Width())
 	}
 	for step := range cfg.Steps {
 		soft := make([]*encoder.Soft, len(subjects))
@@ -111,7 +112,7 @@ func LearnWords(ctx context.Context, e *encoder.Encoder, subjects []Subject, cfg
 			return nil, fmt.Errorf("custom: step %d: %w", step+1, err)
 		}
 		for i, s := range subjects {
-			solvers[i].update(out[i].Word, grads[i].RawRowView(s.Prompts[step%len(s.Prompts)].At))
+			solvers[i].Step(out[i].Word, grads[i].RawRowView(s.Prompts[step%len(s.Prompts)].At))
 		}
 	}
 	return out, nil

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
@@ -78,7 +79,7 @@ type Inversion struct {
 	targets *mat.Dense // [k, d]
 	tokens  *mat.Dense // [k*Tokens, d], then [k, d]
 	label   []int
-	solver  *adam
+	solver  *adam.Solver
 	rng     *rand.Rand
 	chosen  []int // token of each concept in this step
 }
@@ -102,7 +103,7 @@ func NewInversion(targets, start *mat.Dense, cfg SplitMergeConfig, seed uint64) 
 	if cfg.Weight > 0 && cfg.Tokens > 1 && k < 2 {
 		return nil, fmt.Errorf("custom: one concept has no other to be contrasted with: %w; set weight to 0", vectors.ErrArgument)
 	}
-	v := &Inversion{cfg: cfg, targets: targets, tokens: mat.DenseCopyOf(start), rng: rand.New(rand.NewPCG(seed, 0x73706c74)), solver: newAdam(cfg.LR, n*d)} // "splt"
+	v := &Inversion{cfg: cfg, targets: targets, tokens: mat.DenseCopyOf(start), rng: rand.New(rand.NewPCG(seed, 0x73706c74)), solver: adam.NewSolver(cfg.LR, n*d)} // "splt"
 	for i := range n {
 		v.label = append(v.label, i/cfg.Tokens)
 	}
@@ -200,7 +201,7 @@ func (v *Inversion) merge() error {
 	if err != nil {
 		return err
 	}
-	v.tokens, v.label, v.solver = merged, v.label[:0], newAdam(v.cfg.LR, k*d)
+	v.tokens, v.label, v.solver = merged, v.label[:0], adam.NewSolver(v.cfg.LR, k*d)
 	for c := range k {
 		v.label = append(v.label, c)
 	}
@@ -222,6 +223,6 @@ func (v *Inversion) update(chosen [][]float64) error {
 		g.Scale(v.cfg.Weight, g)
 		grad.Add(grad, g)
 	}
-	v.solver.update(v.tokens.RawMatrix().Data, grad.RawMatrix().Data)
+	v.solver.Step(v.tokens.RawMatrix().Data, grad.RawMatrix().Data)
 	return nil
 }

@@ -8,16 +8,15 @@ import (
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/internal/adam"
 	"loupe/vectors"
 )
 
 // Discriminator tells embeddings of erased prompts from those of anchors: logit = w2 . relu(W1 x + b1) + b2, positive for erased ones.
 type Discriminator struct {
-	w     []float64 // W1 [h, d], b1 [h], w2 [h], b2
-	d, h  int
-	first []float64 // moments of Adam
-	power []float64
-	steps int
+	w      []float64 // W1 [h, d], b1 [h], w2 [h], b2
+	d, h   int
+	solver *adam.Solver
 }
 
 // NewDiscriminator draws W1 and w2 uniformly within 1/sqrt of what they sum over.
@@ -26,7 +25,7 @@ func NewDiscriminator(d, hidden int, seed uint64) (*Discriminator, error) {
 		return nil, fmt.Errorf("method: a discriminator of width %d with %d hidden units: %w", d, hidden, vectors.ErrArgument)
 	}
 	n := hidden*d + 2*hidden + 1
-	c := &Discriminator{w: make([]float64, n), d: d, h: hidden, first: make([]float64, n), power: make([]float64, n)}
+	c := &Discriminator{w: make([]float64, n), d: d, h: hidden, solver: adam.NewSolver(0, n)}
 	rng := rand.New(rand.NewPCG(seed, 0x64697363)) // "disc"
 	for i := range hidden * d {
 		c.w[i] = (2*rng.Float64() - 1) / math.Sqrt(float64(d))
@@ -89,14 +88,9 @@ func (c *Discriminator) Loss(erased, anchors *mat.Dense) (loss float64, gradient
 
 // Learn takes a step of Adam on Loss and returns it as it was before.
 func (c *Discriminator) Learn(erased, anchors *mat.Dense, rate float64) float64 {
-	const b1, b2 = 0.9, 0.999
 	loss, g := c.Loss(erased, anchors)
-	c.steps++
-	root1, root2 := 1-math.Pow(b1, float64(c.steps)), 1-math.Pow(b2, float64(c.steps))
-	for i, v := range g {
-		c.first[i], c.power[i] = b1*c.first[i]+(1-b1)*v, b2*c.power[i]+(1-b2)*v*v
-		c.w[i] -= rate * c.first[i] / root1 / (math.Sqrt(c.power[i]/root2) + 1e-8)
-	}
+	c.solver.Rate = rate
+	c.solver.Step(c.w, g)
 	return loss
 }
 

@@ -127,8 +127,8 @@ func TestSoftGradient(t *testing.T) {
 			t.Errorf("text %d: slope %v, gradient %v", i, slope, norm)
 		}
 	}
-	x, mom, v := []float64{1, 1, 1}, make([]float64, 3), make([]float64, 3)
-	a.cfg.move(1, x, []float64{4, -0.5, 0}, mom, v)
+	x := []float64{1, 1, 1}
+	a.cfg.mover(3)(x, []float64{4, -0.5, 0})
 	for j, want := range []float64{0.99, 1.01, 1} {
 		if math.Abs(x[j]-want) > 1e-9 {
 			t.Errorf("Adam's first step: %v", x)
@@ -136,7 +136,7 @@ func TestSoftGradient(t *testing.T) {
 	}
 	sign := a.cfg
 	sign.Step = StepSign
-	sign.move(1, x, []float64{1e-9, 0, -2}, mom, v)
+	sign.mover(3)(x, []float64{1e-9, 0, -2})
 	for j, want := range []float64{0.98, 1.01, 1.01} {
 		if math.Abs(x[j]-want) > 1e-7 {
 			t.Errorf("a step by the sign: %v", x)

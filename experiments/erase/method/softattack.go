@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/internal/adam"
 	"loupe/probe/model"
 )
 
@@ -103,7 +104,10 @@ func (a *adversary) attack(ctx context.Context, texts []string, queries *mat.Den
 		}
 		l.text, l.embeds = soft, x
 	}
-	m, v := mat.NewDense(len(lessons), k*d, nil), mat.NewDense(len(lessons), k*d, nil)
+	move := make([]func(x, gradient []float64), len(lessons))
+	for i := range move {
+		move[i] = a.cfg.mover(k * d)
+	}
 	for step := range a.cfg.Steps {
 		loss, grads, err := a.teacher.embedGradients(ctx, lessons, queries)
 		if err != nil {
@@ -113,7 +117,7 @@ func (a *adversary) attack(ctx context.Context, texts []string, queries *mat.Den
 			before = loss
 		}
 		for i, g := range grads {
-			a.cfg.move(step+1, lessons[i].embeds.RawMatrix().Data[d:(1+k)*d], g.RawMatrix().Data[d:(1+k)*d], m.RawRowView(i), v.RawRowView(i))
+			move[i](lessons[i].embeds.RawMatrix().Data[d:(1+k)*d], g.RawMatrix().Data[d:(1+k)*d])
 		}
 	}
 	for i, s := range texts {
@@ -122,20 +126,17 @@ func (a *adversary) attack(ctx context.Context, texts []string, queries *mat.Den
 	return lessons, before, after, nil
 }
 
-// move makes step t, from 1, against the gradient g of x: Adam with moments m and v as published, or the sign.
-func (c SoftConfig) move(t int, x, g, m, v []float64) {
-	const beta1, beta2, eps = 0.9, 0.999, 1e-8
-	c1, c2 := 1-math.Pow(beta1, float64(t)), 1-math.Pow(beta2, float64(t))
-	for j, slope := range g {
-		if c.Step == StepSign {
+// mover returns what moves n numbers against their gradient: Adam, or the gradient's sign.
+func (c SoftConfig) mover(n int) func(x, gradient []float64) {
+	if c.Step == StepAdam {
+		return adam.NewSolver(c.LR, n).Step
+	}
+	return func(x, gradient []float64) {
+		for j, slope := range gradient {
 			if slope != 0 {
 				x[j] -= math.Copysign(c.LR, slope)
 			}
-			continue
 		}
-		m[j] = beta1*m[j] + (1-beta1)*slope
-		v[j] = beta2*v[j] + (1-beta2)*slope*slope
-		x[j] -= c.LR * (m[j] / c1) / (math.Sqrt(v[j]/c2) + eps)
 	}
 }
 
