@@ -12,8 +12,8 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
-	"loupe/internal/graphtest"
 	"loupe/probe/model"
 	"loupe/probe/token"
 )
@@ -29,15 +29,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	dir := graphtest.Model(t, "minilm")
-	engine := model.NewEngine(graphtest.Backend(t), nil)
-	m := get(model.Load(t.Context(), engine.Backend(), dir, model.Options{}))(t)
-	t.Cleanup(func() {
-		if err := m.Params.Free(); err != nil {
-			t.Error(err)
-		}
-	})
-	e := get(encoder.New(engine, m, get(token.Load(dir))(t), ""))(t)
+	e := encodertest.MiniLM(t)
 	task := get(method.NewTask(method.DefaultTask()))(t)
 	erased, kept, err := Goals(t.Context(), e, task, 0)
 	if err != nil {

@@ -11,39 +11,13 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
-	"loupe/internal/graphtest"
-	"loupe/probe/model"
-	"loupe/probe/token"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/vectors"
 )
 
-func open(t *testing.T) *encoder.Encoder {
-	t.Helper()
-	dir := graphtest.Model(t, "minilm")
-	engine := model.NewEngine(graphtest.Backend(t), nil)
-	m, err := model.Load(t.Context(), engine.Backend(), dir, model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Params.Free(); err != nil {
-			t.Error(err)
-		}
-	})
-	tok, err := token.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := encoder.New(engine, m, tok, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
 // TestPrompt: the word stands where the pattern has it, and with the embedding of a real word the states are those of the text.
 func TestPrompt(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	for pattern, full := range map[string]string{
 		"a photo of a <new1> dog": "a photo of a small dog", "<new1> dogs bark.": "small dogs bark.", "it is <new1>": "it is small", "a café, <new1>.": "a café, small.",
 	} {
@@ -83,7 +57,7 @@ func TestPrompt(t *testing.T) {
 // TestLearnWords: a word learned towards "a photo of a tiny dog" comes nearer to it than where it began; with the preservation loss
 // alone in command the phrase stays nearer to its class; one that is not trained on its own is not moved by the others.
 func TestLearnWords(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	prompts, err := Prompts(e, []string{"a photo of a <new1> dog", "an image of a <new1> dog"})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +120,7 @@ func TestMergeTokens(t *testing.T) {
 
 // TestInvert: words for two planted concepts, in equal steps with and without a split; each is nearest to its own target.
 func TestInvert(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	prompts, err := Prompts(e, []string{"a photo of a <new1>"})
 	if err != nil {
 		t.Fatal(err)

@@ -12,37 +12,13 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
-	"loupe/internal/graphtest"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/probe/model"
 	"loupe/probe/token"
 	"loupe/vectors"
 )
 
 var texts = []string{"a dog by the sea", "she reads", "the old lighthouse warns ships in a long and stormy night", "two cats sleep on a sofa"}
-
-func open(t *testing.T) *encoder.Encoder {
-	t.Helper()
-	dir := graphtest.Model(t, "minilm")
-	engine := model.NewEngine(graphtest.Backend(t), nil)
-	m, err := model.Load(t.Context(), engine.Backend(), dir, model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Params.Free(); err != nil {
-			t.Error(err)
-		}
-	})
-	tok, err := token.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := encoder.New(engine, m, tok, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
 
 // gated changes every second kind of text, by a map.
 type gated struct {
@@ -76,7 +52,7 @@ func largest(a, b *mat.Dense) float64 {
 
 // TestStates: batches, buckets and soft starts change nothing, and a gate leaves texts bit for bit.
 func TestStates(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	ctx := t.Context()
 	all, err := e.States(ctx, nil, texts)
 	if err != nil {
@@ -148,7 +124,7 @@ func TestStates(t *testing.T) {
 
 // TestIdentityHook: the map I at an inner layer gives the plain states again, through the passes behind the hook.
 func TestIdentityHook(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	zero := &erase.Map{Left: mat.NewDense(e.Width(), 1, nil), Right: mat.NewDense(e.Width(), 1, nil)}
 	plain, err := e.Embed(t.Context(), nil, texts)
 	if err != nil {
@@ -168,7 +144,7 @@ func TestIdentityHook(t *testing.T) {
 // TestGradient holds gradients with respect to word embeddings against central differences, for plain weights, hooks inside and at
 // the end, an eraser, and weights of each text. The loss is a fixed linear form of the embedding.
 func TestGradient(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	ctx := t.Context()
 	d := e.Width()
 	r := rand.New(rand.NewPCG(3, 4))
@@ -251,7 +227,7 @@ func TestGradient(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	ctx := t.Context()
 	long := ""
 	for range 600 {

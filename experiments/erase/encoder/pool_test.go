@@ -9,6 +9,7 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/internal/graphtest"
 	"loupe/probe/model"
 	"loupe/probe/token"
@@ -48,7 +49,7 @@ func siteOf(t *testing.T, e *encoder.Encoder, states []*encoder.State, site mode
 
 // TestPoolOfSentenceEncoder: an embedding of MiniLM is its own sentence embedding, before that is scaled to norm 1.
 func TestPoolOfSentenceEncoder(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	states, err := e.States(t.Context(), nil, texts)
 	if err != nil {
 		t.Fatal(err)

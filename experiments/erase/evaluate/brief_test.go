@@ -5,13 +5,14 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/evaluate"
 	"loupe/experiments/erase/method"
 )
 
 // TestBrief: the encoder itself recognises its concepts and moves nothing; UCE hides the one and leaves the others.
 func TestBrief(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	cfg := method.DefaultTask()
 	cfg.HeldOut = 8
 	task, err := method.NewTask(cfg)

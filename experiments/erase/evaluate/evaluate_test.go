@@ -5,37 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/evaluate"
 	"loupe/experiments/erase/method"
-	"loupe/internal/graphtest"
-	"loupe/probe/model"
-	"loupe/probe/token"
 )
-
-func open(t *testing.T) *encoder.Encoder {
-	t.Helper()
-	dir := graphtest.Model(t, "minilm")
-	engine := model.NewEngine(graphtest.Backend(t), nil)
-	m, err := model.Load(t.Context(), engine.Backend(), dir, model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Params.Free(); err != nil {
-			t.Error(err)
-		}
-	})
-	tok, err := token.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := encoder.New(engine, m, tok, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
 
 // TestRows: on MiniLM, doing nothing changes nothing and comes last, UCE beats it and the random subspace, and its inverse brings the
 // concept back.
@@ -44,7 +17,7 @@ func TestRows(t *testing.T) {
 	cfg.Task.Erase, cfg.Task.HeldOut, cfg.Task.Benign = []string{"dog", "church"}, 16, 32
 	cfg.Attacks, cfg.AttackConcepts, cfg.AttackPrompts = []string{"paraphrase", "inverse"}, 1, 2
 	cfg.Seeds, cfg.Grid, cfg.Generated, cfg.Together = 2, 2, 12, []int{1, 8}
-	s, err := evaluate.NewSuite(t.Context(), open(t), cfg)
+	s, err := evaluate.NewSuite(t.Context(), encodertest.MiniLM(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,11 +93,11 @@ func TestRows(t *testing.T) {
 			t.Fatalf("%d cells for %d columns", len(r), len(table.Columns))
 		}
 	}
-	if _, err := evaluate.NewSuite(t.Context(), open(t), evaluate.Config{Task: cfg.Task}); err == nil {
+	if _, err := evaluate.NewSuite(t.Context(), encodertest.MiniLM(t), evaluate.Config{Task: cfg.Task}); err == nil {
 		t.Error("a configuration without seeds passed")
 	}
 	cfg.Task.Erase = []string{"unicorn"}
-	if _, err := evaluate.NewSuite(t.Context(), open(t), cfg); err == nil || !strings.Contains(err.Error(), "unicorn") {
+	if _, err := evaluate.NewSuite(t.Context(), encodertest.MiniLM(t), cfg); err == nil || !strings.Contains(err.Error(), "unicorn") {
 		t.Errorf("erasing what the suite has not: %v", err)
 	}
 }

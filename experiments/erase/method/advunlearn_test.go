@@ -3,13 +3,14 @@ package method_test
 import (
 	"testing"
 
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
 // TestAdvUnlearn: at a budget of a few steps the concept is gone, what is retained is recognised and lies nearer to what it was than without
 // the retained prompts, the embeddings are left alone, and settings that cannot be are refused.
 func TestAdvUnlearn(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)

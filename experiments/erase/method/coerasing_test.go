@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 	"loupe/probe/token"
 )
@@ -60,7 +61,7 @@ func TestCoErasing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	v, err := m.Fit(t.Context(), e, task, m.Config())
 	if err != nil {
 		t.Fatal(err)

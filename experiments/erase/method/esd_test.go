@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"loupe/experiments/erase"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
 // TestESDLoss: before the first step the loss of pooled readings is that of the host's embeddings, and it is the square of (1 + eta) times the
 // concept's distance from the empty text; steps lower it and leave the word embeddings alone.
 func TestESDLoss(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestESDLoss(t *testing.T) {
 // differ by from the anchor's; after the training the concept is gone, the empty text has moved less than without its term, and the other
 // concepts are recognised.
 func TestAllButOneLoss(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)

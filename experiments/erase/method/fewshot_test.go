@@ -8,13 +8,14 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
 // TestFewShotLoss: with one shot and one text the first step's loss is the cosine of the text with itself, 1, and its gradient
 // vanishes there; with texts of all templates it is the mean of their cosines with the example, within the draws.
 func TestFewShotLoss(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestFewShotLoss(t *testing.T) {
 // TestFewShot: the published subset alone changes, the concept's texts leave its examples, others are still recognised; driven away
 // from random directions they stay; and settings that cannot be are refused.
 func TestFewShot(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	cfg := method.DefaultTask()
 	cfg.Erase = []string{"church"}
 	task, err := method.NewTask(cfg)

@@ -7,6 +7,7 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
@@ -34,7 +35,7 @@ func acting(t *testing.T, e *encoder.Encoder, v *encoder.Variant, list []string)
 // TestGuards erases a windmill by the methods that act on some texts only, with a small autoencoder that is kept in a folder: the windmill
 // is hidden from the prototypes, the other objects stay, and ordinary sentences keep their bits behind ItD's and CGCE's gates.
 func TestGuards(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	cfg := method.DefaultTask()
 	cfg.Erase, cfg.Benign, cfg.HeldOut = []string{"windmill"}, 64, 32
 	task, err := method.NewTask(cfg)

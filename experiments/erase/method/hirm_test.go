@@ -9,6 +9,7 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
@@ -58,7 +59,7 @@ func changed(t *testing.T, e *encoder.Encoder, v *encoder.Variant) (names []stri
 
 // TestHiRMLoss: with one step the reported loss is erase.HiRM's of the original states, averaged over the texts; a second step lowers it.
 func TestHiRMLoss(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,7 @@ func TestHiRMLoss(t *testing.T) {
 // TestHiRM: only the chosen weights of the first block change, the concept is no longer recognised, others are; random targets draw
 // the texts to one direction; several concepts are erased at once; and settings that cannot be are refused.
 func TestHiRM(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	cfg := method.DefaultTask()
 	cfg.Domain, cfg.Cross, cfg.Anchor, cfg.Erase = "styles", "objects", method.AnchorSuper, []string{"cubism", "mosaic"}
 	task, err := method.NewTask(cfg)

@@ -9,35 +9,9 @@ import (
 
 	"loupe/experiments/erase"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
-	"loupe/internal/graphtest"
-	"loupe/probe/model"
-	"loupe/probe/token"
 )
-
-func open(t *testing.T) *encoder.Encoder {
-	t.Helper()
-	dir := graphtest.Model(t, "minilm")
-	engine := model.NewEngine(graphtest.Backend(t), nil)
-	m, err := model.Load(t.Context(), engine.Backend(), dir, model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Params.Free(); err != nil {
-			t.Error(err)
-		}
-	})
-	tok, err := token.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := encoder.New(engine, m, tok, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
 
 // recognised are the shares of held-out prompts of the erased concepts, and of the kept ones, that prototypes of the original encoder recognise.
 func recognised(t *testing.T, e *encoder.Encoder, v *encoder.Variant, task *method.Task) (erased, kept float64) {
@@ -82,7 +56,7 @@ func recognised(t *testing.T, e *encoder.Encoder, v *encoder.Variant, task *meth
 // TestClosedForms erases a dog from MiniLM by every method that has a closed form: what is not a baseline hides it from the
 // prototypes, and the other objects lose a tenth at most. RealEra's neighbourhoods reach other animals, as its study shows.
 func TestClosedForms(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,14 @@ import (
 
 	"loupe/experiments/erase/adapter"
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
 // TestSlider trains a slider from ruined to new things: along the direction that it was made from, embeddings of prompts that it did
 // not see rise with the strength, on both sides of 0; and at strength 0 nothing is changed.
 func TestSlider(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	ctx := t.Context()
 	var prompts []method.SliderPrompt
 	for _, s := range []string{"bench", "house", "shoe", "wall"} {

@@ -6,13 +6,14 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
 // TestSPM erases a dog from MiniLM by membranes: the prompts are no longer recognised, the others are; a text of gamma 0 is read with
 // the very weights; and a text with the concept's own name gets all of the membrane.
 func TestSPM(t *testing.T) {
-	e := open(t)
+	e := encodertest.MiniLM(t)
 	ctx := t.Context()
 	task, err := method.NewTask(method.DefaultTask())
 	if err != nil {

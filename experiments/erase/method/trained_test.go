@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"loupe/experiments/erase/encoder"
+	"loupe/experiments/erase/encoder/encodertest"
 	"loupe/experiments/erase/method"
 )
 
@@ -40,7 +41,7 @@ func trained(t *testing.T, e *encoder.Encoder, name string, task *method.Task, c
 
 // TestDoCo erases a dog from MiniLM against a discriminator that tells the prompts apart at first and not in the end.
 func TestDoCo(t *testing.T) {
-	e, task := open(t), short(t)
+	e, task := encodertest.MiniLM(t), short(t)
 	c := method.DefaultDoCo()
 	c.Train.Steps, c.Train.LR = 12, 1e-3
 	v := trained(t, e, "doco", task, &c)
@@ -65,7 +66,7 @@ func TestDoCo(t *testing.T) {
 
 // TestANT erases a dog from MiniLM by less than half of the weights: those outside the mask keep every bit.
 func TestANT(t *testing.T) {
-	e, task := open(t), short(t)
+	e, task := encodertest.MiniLM(t), short(t)
 	c := method.DefaultANT()
 	c.Augmentations, c.Train.Steps = 2, 12
 	v := trained(t, e, "ant", task, &c)
