@@ -16,7 +16,7 @@ import (
 // TestGuided: the objective of an empty text and another one is the sum that the host computes from their states, token by token with a
 // place for each row, and pooled; and when the other text's target is its own guidance and the empty text's its own reading, it is 0.
 func TestGuided(t *testing.T) {
-	engine := model.NewEngine(graphtest.Backend(t), nil)
+	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	m := must[*model.Model](t)(model.Load(t.Context(), engine.Backend(), filepath.Join(graphtest.Golden(t), "models", "tiny", "bert"), model.Options{}))
 	defer m.Params.Free()
 	const batch, seq = 2, 4
