@@ -3,6 +3,7 @@ package circuits
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -59,7 +60,7 @@ func (c *Certificate) WriteFile(path string) error {
 // one more position of padding changes nothing under a half mask, and how near the scores' sum comes to the true effect. Padding
 // takes three compiles of the longer shape.
 func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
-	cache, err := t.senders(ctx)
+	corruptedRef, err := t.Reference(ctx, Patching, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
 		at   float32
 		want []float32
 	}{{"mask 0 is the plain model", 0, plain}, {"mask 1 is the corrupted model", 1, corrupted}} {
-		got, _, err := t.uniform(ctx, m.at, cache.corrupted)
+		got, _, err := t.uniform(ctx, m.at, corruptedRef)
 		if err != nil {
 			return nil, err
 		}
@@ -89,13 +90,13 @@ func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
 	if t.metric.metric.Step {
 		out.Checks = append(out.Checks, Check{Name: "gradient is a finite difference", Skipped: "the metric is a step function"})
 	} else {
-		worst, err := t.gradientError(ctx, cache)
+		worst, err := t.gradientError(ctx, corruptedRef)
 		if err != nil {
 			return nil, err
 		}
 		add("gradient is a finite difference", worst, 0.02)
 	}
-	half, _, err := t.uniform(ctx, 0.5, cache.corrupted)
+	half, _, err := t.uniform(ctx, 0.5, corruptedRef)
 	if err != nil {
 		return nil, err
 	}
@@ -103,15 +104,15 @@ func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
 		out.Checks = append(out.Checks, Check{Name: "padded equals unpadded", Skipped: fmt.Sprintf("the inputs fill the model's %d positions", limit)})
 		return out, nil
 	}
-	padded, err := NewTask(ctx, t.Engine, t.Model, t.Pairs.padded(), t.metric.metric, Options{SweepRows: t.Pairs.Rows})
+	padded, err := NewTask(ctx, t.Engine, t.Model, t.Pairs.padded(), t.metric.metric, Options{SweepRows: t.memory.Rows, Budget: t.budget})
 	if err != nil {
 		return nil, err
 	}
-	paddedCache, err := padded.senders(ctx)
+	paddedRef, err := padded.Reference(ctx, Patching, 0)
 	if err != nil {
 		return nil, err
 	}
-	got, _, err := padded.uniform(ctx, 0.5, paddedCache.corrupted)
+	got, _, err := padded.uniform(ctx, 0.5, paddedRef)
 	if err != nil {
 		return nil, err
 	}
@@ -121,59 +122,67 @@ func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
 
 // plainReads returns what the metric reads on the two inputs in the plain pass.
 func (t *Task) plainReads(ctx context.Context) (clean, corrupted []float32, err error) {
-	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq}
-	t.metric.apply(&plan)
-	read := func(ids []int32) ([]float32, error) {
-		out, err := t.run(ctx, plan, ids, 1, nil, nil)
+	read := func(c *Task, ids []int32) ([]float32, error) {
+		plan := model.Plan{Batch: c.Pairs.Rows, Seq: c.Pairs.Seq}
+		c.metric.apply(&plan)
+		out, err := c.run(ctx, plan, ids, 1, nil, nil)
 		if err != nil {
 			return nil, err
 		}
-		x, err := t.metric.read(out)
-		if err != nil {
-			return nil, err
-		}
-		return x, out.Free()
+		x, err := c.metric.read(out)
+		return x, errors.Join(err, out.Free())
 	}
-	if clean, err = read(t.Pairs.Clean); err != nil {
+	if clean, err = byRow(t, func(c *Task) ([]float32, error) { return read(c, c.Pairs.Clean) }); err != nil {
 		return nil, nil, err
 	}
-	corrupted, err = read(t.Pairs.Corrupted)
+	corrupted, err = byRow(t, func(c *Task) ([]float32, error) { return read(c, c.Pairs.Corrupted) })
 	return clean, corrupted, err
 }
 
 // uniform runs the clean input with every edge at one mask, and returns what the metric reads and the losses.
 func (t *Task) uniform(ctx context.Context, at float32, ref *Reference) ([]float32, []float64, error) {
-	mask := slices.Repeat([]float32{at}, t.Pairs.Rows*t.Graph.Size())
-	edges := map[string]*tensors.Tensor{
-		"corrupted": ref.tensor(1), "mask": tensors.FromFlatDataAndDimensions(mask, t.Pairs.Rows, len(t.Graph.Senders), len(t.Graph.Receivers)),
-	}
-	out, err := t.run(ctx, t.forwardPlan(1), t.Pairs.Clean, 1, edges, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	x, err := t.metric.read(out)
-	if err != nil {
-		return nil, nil, err
-	}
-	loss, err := losses(out)
+	var loss []float64
+	x, err := byRow(t, func(c *Task) ([]float32, error) {
+		own, err := ref.of(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		mask := slices.Repeat([]float32{at}, c.Pairs.Rows*c.Graph.Size())
+		edges := map[string]*tensors.Tensor{
+			"corrupted": own.tensor(1), "mask": tensors.FromFlatDataAndDimensions(mask, c.Pairs.Rows, len(c.Graph.Senders), len(c.Graph.Receivers)),
+		}
+		out, err := c.run(ctx, c.forwardPlan(1), c.Pairs.Clean, 1, edges, nil)
+		if err != nil {
+			return nil, err
+		}
+		x, err := c.metric.read(out)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := losses(out)
+		if err == nil {
+			loss = append(loss, rows[:c.real]...)
+		}
+		return x, err
+	})
 	return x, loss, err
 }
 
 // gradientError compares the gradient at mask 1/2 along all edges with a central difference, relative to the largest of the
 // rows' derivatives.
-func (t *Task) gradientError(ctx context.Context, cache *senderCache) (float64, error) {
+func (t *Task) gradientError(ctx context.Context, ref *Reference) (float64, error) {
 	size := t.Graph.Size()
 	mask := slices.Repeat([]float32{0.5}, t.Pairs.Rows*size)
-	grad, _, err := t.gradients(ctx, t.Pairs.Clean, mask, cache.corrupted)
+	grad, _, err := t.gradients(ctx, t.Pairs.Clean, mask, ref)
 	if err != nil {
 		return 0, err
 	}
 	const h = 0.01
-	_, up, err := t.uniform(ctx, 0.5+h, cache.corrupted)
+	_, up, err := t.uniform(ctx, 0.5+h, ref)
 	if err != nil {
 		return 0, err
 	}
-	_, down, err := t.uniform(ctx, 0.5-h, cache.corrupted)
+	_, down, err := t.uniform(ctx, 0.5-h, ref)
 	if err != nil {
 		return 0, err
 	}

@@ -8,13 +8,12 @@ import "context"
 //
 // for each row. It is the gradient in the edge mask at 0. One gradient pass.
 func EAP(ctx context.Context, t *Task) (*Scores, error) {
-	cache, err := t.senders(ctx)
-	if err != nil {
-		return nil, err
-	}
-	_, products, err := t.gradients(ctx, t.Pairs.Clean, nil, cache.corrupted)
-	if err != nil {
-		return nil, err
-	}
-	return t.scores("eap", products), nil
+	return t.scored("eap", func(t *Task) ([]float64, error) {
+		cache, err := t.senders(ctx)
+		if err != nil {
+			return nil, err
+		}
+		_, products, err := t.gradients(ctx, t.Pairs.Clean, nil, cache.corrupted)
+		return products, err
+	})
 }

@@ -24,36 +24,38 @@ func EAPIGActivations(ctx context.Context, t *Task, path Path, steps int) (*Scor
 	if steps < 1 {
 		return nil, fmt.Errorf("circuits: EAP-IG of %d steps", steps)
 	}
-	cache, err := t.senders(ctx)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := t.paths(path)
-	if err != nil {
-		return nil, err
-	}
-	v, size := len(t.Graph.Receivers), t.Graph.Size()
-	out := make([]float64, t.Pairs.Rows*size)
-	for k := 1; k <= steps; k++ {
-		ref := t.between(cache, float64(k)/float64(steps))
-		for _, group := range groups {
-			_, products, err := t.gradients(ctx, t.Pairs.Clean, t.rowsOf(group), ref)
-			if err != nil {
-				return nil, err
-			}
-			if path == PathCompat {
-				accumulate(out, products, 1/float64(steps*len(groups)))
-				continue
-			}
-			for r := range t.Pairs.Rows {
-				for _, u := range group {
-					at := r*size + u*v
-					accumulate(out[at:at+v], products[at:at+v], 1/float64(steps))
+	return t.scored(fmt.Sprintf("eap_ig_activations(%s,%d)", path, steps), func(t *Task) ([]float64, error) {
+		cache, err := t.senders(ctx)
+		if err != nil {
+			return nil, err
+		}
+		groups, err := t.paths(path)
+		if err != nil {
+			return nil, err
+		}
+		v, size := len(t.Graph.Receivers), t.Graph.Size()
+		out := make([]float64, t.Pairs.Rows*size)
+		for k := 1; k <= steps; k++ {
+			ref := t.between(cache, float64(k)/float64(steps))
+			for _, group := range groups {
+				_, products, err := t.gradients(ctx, t.Pairs.Clean, t.rowsOf(group), ref)
+				if err != nil {
+					return nil, err
+				}
+				if path == PathCompat {
+					accumulate(out, products, 1/float64(steps*len(groups)))
+					continue
+				}
+				for r := range t.Pairs.Rows {
+					for _, u := range group {
+						at := r*size + u*v
+						accumulate(out[at:at+v], products[at:at+v], 1/float64(steps))
+					}
 				}
 			}
 		}
-	}
-	return t.scores(fmt.Sprintf("eap_ig_activations(%s,%d)", path, steps), out), nil
+		return out, nil
+	})
 }
 
 // paths groups the senders that move together.

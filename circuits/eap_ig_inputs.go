@@ -12,20 +12,22 @@ func EAPIGInputs(ctx context.Context, t *Task, steps int) (*Scores, error) {
 	if steps < 1 {
 		return nil, fmt.Errorf("circuits: EAP-IG of %d steps", steps)
 	}
-	cache, err := t.senders(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var sum []float64
-	move := t.rowsOf([]int{0}) // moving the input sender at every receiver is moving the embeddings
-	for k := range steps {
-		_, products, err := t.gradients(ctx, t.Pairs.Clean, move, t.between(cache, float64(k)/float64(steps)))
+	return t.scored(fmt.Sprintf("eap_ig_inputs(%d)", steps), func(t *Task) ([]float64, error) {
+		cache, err := t.senders(ctx)
 		if err != nil {
 			return nil, err
 		}
-		sum = accumulate(sum, products, 1/float64(steps))
-	}
-	return t.scores(fmt.Sprintf("eap_ig_inputs(%d)", steps), sum), nil
+		var sum []float64
+		move := t.rowsOf([]int{0}) // moving the input sender at every receiver is moving the embeddings
+		for k := range steps {
+			_, products, err := t.gradients(ctx, t.Pairs.Clean, move, t.between(cache, float64(k)/float64(steps)))
+			if err != nil {
+				return nil, err
+			}
+			sum = accumulate(sum, products, 1/float64(steps))
+		}
+		return sum, nil
+	})
 }
 
 // between is the reference share clean + (1-share) corrupted.

@@ -2,7 +2,9 @@ package circuits
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -15,6 +17,7 @@ type Reference struct {
 	values []float32
 	dims   []int // b, t, u, d
 	tiled  map[int]*tensors.Tensor
+	part   func(ctx context.Context, c *Task) (*Reference, error) // makes a chunk's share in place of values
 }
 
 // tensor is the reference for copies repetitions of the batch.
@@ -25,6 +28,16 @@ func (r *Reference) tensor(copies int) *tensors.Tensor {
 	x := tensors.FromFlatDataAndDimensions(tile(r.values, copies), r.dims[0]*copies, r.dims[1], r.dims[2], r.dims[3])
 	r.tiled[copies] = x
 	return x
+}
+
+// forget frees the reference's tensors.
+func (r *Reference) forget() error {
+	var all error
+	for _, x := range r.tiled {
+		all = errors.Join(all, x.FinalizeAll())
+	}
+	clear(r.tiled)
+	return all
 }
 
 // senderCache holds the senders' outputs on both inputs.
@@ -39,7 +52,7 @@ func (t *Task) reference(name string, values []float32) *Reference {
 	return &Reference{Name: name, values: values, dims: dims, tiled: map[int]*tensors.Tensor{}}
 }
 
-// senders returns the cache, running both inputs on first use.
+// senders returns the cache, running both inputs on first use. That of a task in chunks would be as large as the task; ask its chunks.
 func (t *Task) senders(ctx context.Context) (*senderCache, error) {
 	if t.noEdges != nil {
 		return nil, t.noEdges
@@ -47,16 +60,13 @@ func (t *Task) senders(ctx context.Context) (*senderCache, error) {
 	if t.cache != nil {
 		return t.cache, nil
 	}
+	if t.chunks != nil {
+		return nil, errors.New("circuits: this method takes all rows at once and they do not fit the budget; raise Options.Budget or take fewer rows")
+	}
 	var values [2][]float32
 	for i, ids := range [][]int32{t.Pairs.Clean, t.Pairs.Corrupted} {
-		out, err := t.run(ctx, t.forwardPlan(1), ids, 1, nil, nil)
-		if err != nil {
-			return nil, err
-		}
-		if values[i], err = tensors.CopyFlatData[float32](out.EdgeSenders()); err != nil {
-			return nil, fmt.Errorf("circuits: %w", err)
-		}
-		if err := out.Free(); err != nil {
+		var err error
+		if values[i], err = t.senderOutputs(ctx, ids); err != nil {
 			return nil, err
 		}
 	}
@@ -66,6 +76,19 @@ func (t *Task) senders(ctx context.Context) (*senderCache, error) {
 	}
 	t.cache = &senderCache{clean: t.reference("clean", values[0]), corrupted: t.reference("patching", values[1]), change: t.reference("change", change)}
 	return t.cache, nil
+}
+
+// senderOutputs runs ids plainly and returns what the senders write, [b,t,u,d].
+func (t *Task) senderOutputs(ctx context.Context, ids []int32) ([]float32, error) {
+	out, err := t.run(ctx, t.forwardPlan(1), ids, 1, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	x, err := tensors.CopyFlatData[float32](out.EdgeSenders())
+	if err != nil {
+		return nil, fmt.Errorf("circuits: %w", err)
+	}
+	return x, out.Free()
 }
 
 // forwardPlan is the masked pass of copies repetitions of the batch.
@@ -82,21 +105,14 @@ func (t *Task) gradientPlan() model.Plan {
 	return plan
 }
 
-// Bytes estimates the memory of a sweep's masked pass in bytes before it runs: senders' outputs, their references and the
-// receivers' inputs, of four bytes each, for all rows at once. Gradients take about twice as much.
-func (t *Task) Bytes() (int64, error) {
-	if t.noEdges != nil {
-		return 0, t.noEdges
-	}
-	rows := int64(t.Pairs.Rows*t.copies) * int64(t.Pairs.Seq) * int64(t.Model.Spec.DModel)
-	return 4 * rows * int64(3*len(t.Graph.Senders)+2*len(t.Graph.Receivers)), nil
-}
-
 // gradients runs ids under a mask [b,u,v] (nil: 0) that moves senders to ref, and returns the gradient in the mask and the
 // products of the change between the inputs with the receivers' gradients, both [b,u,v].
 func (t *Task) gradients(ctx context.Context, ids []int32, mask []float32, ref *Reference) (inMask, products []float64, err error) {
 	if t.metric.metric.Step {
 		return nil, nil, fmt.Errorf("circuits: metric %s is a step function and has no gradient; use logit_diff or kl, or exact edges", t.metric.metric.Name)
+	}
+	if t.chunks != nil {
+		return t.chunkedGradients(ctx, ids, mask, ref)
 	}
 	cache, err := t.senders(ctx)
 	if err != nil {
@@ -119,12 +135,46 @@ func (t *Task) gradients(ctx context.Context, ids []int32, mask []float32, ref *
 	return inMask, products, out.Free()
 }
 
+// chunkedGradients is gradients of a task in chunks.
+func (t *Task) chunkedGradients(ctx context.Context, ids []int32, mask []float32, ref *Reference) (inMask, products []float64, err error) {
+	products, err = byRow(t, func(c *Task) ([]float64, error) {
+		own, err := ref.of(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		part := mask
+		if mask != nil {
+			part = pick(mask, c.index, t.Graph.Size())
+		}
+		x, p, err := c.gradients(ctx, pick(ids, c.index, t.Pairs.Seq), part, own)
+		inMask = append(inMask, x[:min(len(x), c.real*t.Graph.Size())]...)
+		return p, errors.Join(err, own.forget())
+	})
+	return inMask, products, err
+}
+
 // masked runs the clean input under each of masks (each [u,v] for all rows, or [b,u,v]) and returns each row's loss under each.
 func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([][]float64, error) {
-	if _, err := t.senders(ctx); err != nil {
-		return nil, err
+	if t.noEdges != nil {
+		return nil, t.noEdges
 	}
 	size, rows := t.Graph.Size(), t.Pairs.Rows
+	if t.chunks != nil {
+		return sweepByRow(t, len(masks), func(c *Task) ([][]float64, error) {
+			own, err := ref.of(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			parts := slices.Clone(masks)
+			for i, m := range masks {
+				if len(m) == rows*size && rows > 1 {
+					parts[i] = pick(m, c.index, size)
+				}
+			}
+			out, err := c.masked(ctx, parts, own)
+			return out, errors.Join(err, own.forget())
+		})
+	}
 	copies := t.copies
 	if len(masks) == 1 {
 		copies = 1

@@ -37,6 +37,11 @@ func (t *Task) allEdges() []Edge {
 
 // ExactEdges is Exact for some edges: what corrupting each adds to each row's loss, [edges][rows].
 func ExactEdges(ctx context.Context, t *Task, edges []Edge) ([][]float64, error) {
+	return sweepByRow(t, len(edges), func(c *Task) ([][]float64, error) { return c.exactEdges(ctx, edges) })
+}
+
+// exactEdges is ExactEdges of a task without chunks.
+func (t *Task) exactEdges(ctx context.Context, edges []Edge) ([][]float64, error) {
 	cache, err := t.senders(ctx)
 	if err != nil {
 		return nil, err

@@ -37,17 +37,8 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 	if !site.InBlock() || len(axes) < 3 || axes[:2] != "bt" || axes[2] == '1' {
 		return nil, fmt.Errorf("circuits: site %s cannot be patched by position; choose one like %s or %s", site.Name(), model.ResidPre.Name(), model.Z.Name())
 	}
-	target, source := p.Clean, p.Corrupted
-	switch direction {
-	case Noise:
-	case Denoise:
-		target, source = source, target
-	default:
+	if direction != Noise && direction != Denoise {
 		return nil, fmt.Errorf("circuits: direction %q is neither %s nor %s", direction, Noise, Denoise)
-	}
-	values, err := t.captureLayers(ctx, site, source)
-	if err != nil {
-		return nil, err
 	}
 	heads := 1
 	if len(axes) == 4 {
@@ -57,9 +48,27 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 	if len(axes) == 4 {
 		out.Dims = []int{p.Rows, s.Layers, heads, p.Seq}
 	}
-	places := s.Layers * heads * p.Seq
-	out.Loss = make([]float64, p.Rows*places)
+	loss, err := byRow(t, func(c *Task) ([]float64, error) {
+		from, to := c.Pairs.Corrupted, c.Pairs.Clean
+		if direction == Denoise {
+			from, to = to, from
+		}
+		return c.patchPlaces(ctx, site, heads, from, to)
+	})
+	out.Loss = loss
+	return out, err
+}
 
+// patchPlaces returns the losses [b,l,(h,)t] of target with a site of source at one place, in a task without chunks.
+func (t *Task) patchPlaces(ctx context.Context, site model.Kind, heads int, source, target []int32) ([]float64, error) {
+	s, p := t.Model.Spec, t.Pairs
+	axes := site.Axes()
+	values, err := t.captureLayers(ctx, site, source)
+	if err != nil {
+		return nil, err
+	}
+	places := s.Layers * heads * p.Seq
+	out := make([]float64, p.Rows*places)
 	rows := p.Rows * t.copies
 	plan := model.Plan{Batch: rows, Seq: p.Seq}
 	slot := 0
@@ -98,7 +107,7 @@ func PatchNodes(ctx context.Context, t *Task, site model.Kind, direction Directi
 		}
 		for c := range n {
 			for r := range p.Rows {
-				out.Loss[r*places+from+c] = loss[c*p.Rows+r]
+				out[r*places+from+c] = loss[c*p.Rows+r]
 			}
 		}
 	}

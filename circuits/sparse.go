@@ -39,6 +39,29 @@ func AttributeParts(ctx context.Context, t *Task, p Parts, steps int) (*PartEffe
 	if err != nil {
 		return nil, err
 	}
+	out := &PartEffects{Rows: t.Pairs.Rows, Seq: t.Pairs.Seq, N: n}
+	err = t.each(func(c *Task) error {
+		part, err := c.attributeParts(ctx, p.of(c, n), d, n, steps)
+		if err != nil {
+			return err
+		}
+		out.Parts = append(out.Parts, part.Parts[:c.real*c.Pairs.Seq*n]...)
+		out.Error = append(out.Error, part.Error[:c.real*c.Pairs.Seq]...)
+		return nil
+	})
+	return out, err
+}
+
+// of is a chunk's share of the parts.
+func (p Parts) of(c *Task, n int) Parts {
+	if c.index != nil {
+		p.Clean, p.Corrupted = pick(p.Clean, c.index, c.Pairs.Seq*n), pick(p.Corrupted, c.index, c.Pairs.Seq*n)
+	}
+	return p
+}
+
+// attributeParts is AttributeParts of a task without chunks.
+func (t *Task) attributeParts(ctx context.Context, p Parts, d, n, steps int) (*PartEffects, error) {
 	clean, err := t.captureSite(ctx, p.Site, t.Pairs.Clean)
 	if err != nil {
 		return nil, err
@@ -60,7 +83,7 @@ func AttributeParts(ctx context.Context, t *Task, p Parts, steps int) (*PartEffe
 		}
 		gradient = accumulate(gradient, g, 1/float64(max(steps, 1)))
 	}
-	out := &PartEffects{Rows: t.Pairs.Rows, Seq: t.Pairs.Seq, N: n, Parts: make([]float64, len(p.Clean)), Error: make([]float64, len(clean)/d)}
+	out := &PartEffects{Parts: make([]float64, len(p.Clean)), Error: make([]float64, len(clean)/d)}
 	for at := range out.Error {
 		g := gradient[at*d : (at+1)*d]
 		for k := range d { // all of the site's change; the parts' share goes to them below

@@ -23,6 +23,16 @@ func PatchParts(ctx context.Context, t *Task, p Parts, patches []PartPatch) ([][
 	if err != nil {
 		return nil, err
 	}
+	for _, patch := range patches {
+		if patch.Part < ErrorPart || patch.Part >= n || patch.Position < -1 || patch.Position >= t.Pairs.Seq {
+			return nil, fmt.Errorf("circuits: patch of part %d at position %d; there are %d parts and %d positions", patch.Part, patch.Position, n, t.Pairs.Seq)
+		}
+	}
+	return sweepByRow(t, len(patches), func(c *Task) ([][]float64, error) { return c.patchParts(ctx, p.of(c, n), d, n, patches) })
+}
+
+// patchParts is PatchParts of a task without chunks.
+func (t *Task) patchParts(ctx context.Context, p Parts, d, n int, patches []PartPatch) ([][]float64, error) {
 	clean, err := t.captureSite(ctx, p.Site, t.Pairs.Clean)
 	if err != nil {
 		return nil, err
@@ -55,9 +65,6 @@ func PatchParts(ctx context.Context, t *Task, p Parts, patches []PartPatch) ([][
 			value = slices.Clone(clean)
 		}
 		for c, patch := range part {
-			if patch.Part < ErrorPart || patch.Part >= n || patch.Position < -1 || patch.Position >= t.Pairs.Seq {
-				return nil, fmt.Errorf("circuits: patch of part %d at position %d; there are %d parts and %d positions", patch.Part, patch.Position, n, t.Pairs.Seq)
-			}
 			for at := range t.Pairs.Rows * t.Pairs.Seq {
 				if patch.Position >= 0 && at%t.Pairs.Seq != patch.Position {
 					continue

@@ -19,10 +19,15 @@ type Task struct {
 	// CleanLoss and CorruptedLoss are the metric of each row on the two inputs.
 	CleanLoss, CorruptedLoss []float64
 
+	memory  *Memory
+	budget  int64
 	metric  *binding
 	copies  int // of the batch in one run of a sweep
 	noEdges error
 	cache   *senderCache // nil before edges are used
+	chunks  []*Task      // nil when all rows fit at once
+	index   []int        // of a chunk: its rows in the whole task, the last repeated
+	real    int          // rows that count; the others are repeats
 }
 
 // Options of a Task.
@@ -30,9 +35,12 @@ type Options struct {
 	// SweepRows bounds the rows of one run of a sweep over edges or nodes: as many copies of the batch as fit are run at once.
 	// 0 is 64.
 	SweepRows int
+	// Budget bounds the bytes of one run, as EstimateMemory counts them: more rows than fit run in chunks of one shape, and every method
+	// returns what one batch would. 0 is no bound.
+	Budget int64
 }
 
-// NewTask runs the model on both inputs.
+// NewTask runs the model on both inputs. It is an error, before anything runs, when not even one row fits Options.Budget.
 func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, metric Metric, opt Options) (*Task, error) {
 	if err := p.validate(m.Spec.Vocab); err != nil {
 		return nil, err
@@ -48,33 +56,50 @@ func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, met
 	if err != nil {
 		return nil, err
 	}
-	if opt.SweepRows == 0 {
-		opt.SweepRows = 64
+	memory, err := EstimateMemory(m.Spec, p.Rows, p.Seq, opt)
+	if err != nil {
+		return nil, err
 	}
-	t := &Task{Engine: e, Model: m, Pairs: p, metric: b, copies: max(1, opt.SweepRows/p.Rows)}
+	t := &Task{Engine: e, Model: m, Pairs: p, memory: memory, budget: opt.Budget, metric: b, copies: memory.Copies, real: p.Rows}
 	t.Graph, t.noEdges = GraphOf(m.Spec)
+	t.split()
+	err = t.each(func(c *Task) error {
+		if err := c.measure(ctx); err != nil {
+			return err
+		}
+		if t.chunks != nil {
+			t.CleanLoss, t.CorruptedLoss = append(t.CleanLoss, c.CleanLoss[:c.real]...), append(t.CorruptedLoss, c.CorruptedLoss[:c.real]...)
+		}
+		return nil
+	})
+	return t, err
+}
+
+// measure runs the model on both inputs of a task without chunks.
+func (t *Task) measure(ctx context.Context) error {
+	b, p := t.metric, t.Pairs
 	plan := model.Plan{Batch: p.Rows, Seq: p.Seq}
 	b.apply(&plan)
 	for i, ids := range [][]int32{p.Clean, p.Corrupted} {
 		out, err := t.run(ctx, plan, ids, 1, nil, nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if i == 0 && metric.Reference {
+		if i == 0 && b.metric.Reference {
 			if b.reference, err = b.read(out); err != nil {
-				return nil, err
+				return err
 			}
 			// the first run compared with nothing: run again with what it read
 			if err := out.Free(); err != nil {
-				return nil, err
+				return err
 			}
 			if out, err = t.run(ctx, plan, ids, 1, nil, nil); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		loss, err := losses(out)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if i == 0 {
 			t.CleanLoss = loss
@@ -82,8 +107,11 @@ func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, met
 			t.CorruptedLoss = loss
 		}
 	}
-	return t, nil
+	return nil
 }
+
+// Bytes is the estimated size of the task's largest run; see EstimateMemory, which tells it before there is a task.
+func (t *Task) Bytes() int64 { return t.memory.Bytes }
 
 // run compiles (once) and runs a plan on copies repetitions of ids.
 func (t *Task) run(ctx context.Context, plan model.Plan, ids []int32, copies int, edges map[string]*tensors.Tensor, edits []map[string]*tensors.Tensor) (*model.Outputs, error) {

@@ -21,14 +21,28 @@ type UnitEffects struct {
 // positions. Each run restarts at the patched block from the cached residual stream, several units side by side, and computes logits at the
 // answers' positions alone; so there is one program for each block, whatever the number of units.
 func PatchUnits(ctx context.Context, t *Task, direction Direction) (*UnitEffects, error) {
+	if direction != Noise && direction != Denoise {
+		return nil, fmt.Errorf("circuits: direction %q is neither %s nor %s", direction, Noise, Denoise)
+	}
+	out := &UnitEffects{Direction: direction}
+	err := t.each(func(c *Task) error {
+		part, err := c.patchUnits(ctx, direction)
+		if err != nil {
+			return err
+		}
+		layers, heads := c.Model.Spec.Layers, c.Model.Spec.Heads
+		out.Heads, out.MLPs = append(out.Heads, part.Heads[:c.real*layers*heads]...), append(out.MLPs, part.MLPs[:c.real*layers]...)
+		return nil
+	})
+	return out, err
+}
+
+// patchUnits is PatchUnits of a task without chunks.
+func (t *Task) patchUnits(ctx context.Context, direction Direction) (*UnitEffects, error) {
 	s, p := t.Model.Spec, t.Pairs
 	target, source := p.Clean, p.Corrupted
-	switch direction {
-	case Noise:
-	case Denoise:
+	if direction == Denoise {
 		target, source = source, target
-	default:
-		return nil, fmt.Errorf("circuits: direction %q is neither %s nor %s", direction, Noise, Denoise)
 	}
 	stream, err := t.blocks(ctx, target, model.ResidPre)
 	if err != nil {
