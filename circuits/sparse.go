@@ -2,10 +2,7 @@ package circuits
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"loupe/probe/model"
 )
@@ -29,9 +26,6 @@ type PartEffects struct {
 // (f_corrupted - f_clean) dM/df with steps 0, else with the mean of the gradients at f_clean + i/steps (f_corrupted - f_clean),
 // i = 0..steps-1, the error moving along. The derivative in f_i is that in the site's value times w_i.
 func AttributeParts(ctx context.Context, t *Task, p Parts, steps int) (*PartEffects, error) {
-	if t.metric.metric.Step {
-		return nil, fmt.Errorf("circuits: metric %s is a step function and has no gradient", t.metric.metric.Name)
-	}
 	if steps < 0 {
 		return nil, fmt.Errorf("circuits: integrated gradients of %d steps", steps)
 	}
@@ -62,11 +56,7 @@ func (p Parts) of(c *Task, n int) Parts {
 
 // attributeParts is AttributeParts of a task without chunks.
 func (t *Task) attributeParts(ctx context.Context, p Parts, d, n, steps int) (*PartEffects, error) {
-	clean, err := t.captureSite(ctx, p.Site, t.Pairs.Clean)
-	if err != nil {
-		return nil, err
-	}
-	corrupted, err := t.captureSite(ctx, p.Site, t.Pairs.Corrupted)
+	clean, corrupted, err := t.captureBoth(ctx, p.Site)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +67,11 @@ func (t *Task) attributeParts(ctx context.Context, p Parts, d, n, steps int) (*P
 		for j := range value {
 			value[j] = float32((1-share)*float64(clean[j]) + share*float64(corrupted[j]))
 		}
-		g, err := t.siteGradient(ctx, p.Site, value)
+		g, err := t.GradientsAt(ctx, []model.Site{p.Site}, SiteValues{p.Site: value})
 		if err != nil {
 			return nil, err
 		}
-		gradient = accumulate(gradient, g, 1/float64(max(steps, 1)))
+		gradient = accumulate(gradient, g.At[p.Site], 1/float64(max(steps, 1)))
 	}
 	out := &PartEffects{Parts: make([]float64, len(p.Clean)), Error: make([]float64, len(clean)/d)}
 	for at := range out.Error {
@@ -124,31 +114,15 @@ func (p *Parts) check(t *Task) (d, n int, err error) {
 	return d, n, nil
 }
 
-// captureSite returns a site's value [b,t,..] on ids.
-func (t *Task) captureSite(ctx context.Context, site model.Site, ids []int32) ([]float32, error) {
-	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, Captures: []model.Capture{{Site: site}}}
-	t.metric.apply(&plan)
-	out, err := t.run(ctx, plan, ids, 1, nil, nil)
-	if err != nil {
-		return nil, err
+// captureBoth returns a site's value on the two inputs.
+func (t *Task) captureBoth(ctx context.Context, site model.Site) (clean, corrupted []float32, err error) {
+	var values [2][]float32
+	for i, ids := range [][]int32{t.Pairs.Clean, t.Pairs.Corrupted} {
+		all, err := t.CaptureSites(ctx, ids, []model.Site{site})
+		if err != nil {
+			return nil, nil, err
+		}
+		values[i] = all[site]
 	}
-	x, err := tensors.CopyFlatData[float32](out.Site(site))
-	return x, errors.Join(err, out.Free())
-}
-
-// siteGradient returns the loss's gradient [b,t,d] in a site whose value is replaced on the clean input.
-func (t *Task) siteGradient(ctx context.Context, site model.Site, value []float32) ([]float64, error) {
-	plan := model.Plan{
-		Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, GradSites: []model.Site{site},
-		Edits: []model.Edit{{Site: site.Kind, Layers: []int{site.Layer}, Replace: true}},
-	}
-	t.metric.apply(&plan)
-	dims := t.Model.Spec.Dims(site.Kind, t.Pairs.Rows, t.Pairs.Seq)
-	edit := map[string]*tensors.Tensor{"source": tensors.FromFlatDataAndDimensions(value, dims...), "where": tensors.FromScalarAndDimensions(float32(1), 1, dims[0], dims[1])}
-	out, err := t.run(ctx, plan, t.Pairs.Clean, 1, nil, []map[string]*tensors.Tensor{edit})
-	if err != nil {
-		return nil, err
-	}
-	g, err := floats(out.Grad(site))
-	return g, errors.Join(err, out.Free())
+	return values[0], values[1], nil
 }

@@ -33,11 +33,7 @@ func PatchParts(ctx context.Context, t *Task, p Parts, patches []PartPatch) ([][
 
 // patchParts is PatchParts of a task without chunks.
 func (t *Task) patchParts(ctx context.Context, p Parts, d, n int, patches []PartPatch) ([][]float64, error) {
-	clean, err := t.captureSite(ctx, p.Site, t.Pairs.Clean)
-	if err != nil {
-		return nil, err
-	}
-	corrupted, err := t.captureSite(ctx, p.Site, t.Pairs.Corrupted)
+	clean, corrupted, err := t.captureBoth(ctx, p.Site)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func goldenSFC(t *testing.T, engine *model.Engine, root, name string) {
 	dictionary := must[*sae.SAE](t)(sae.Load(filepath.Join(dir, "sae")))
 	p := Parts{Site: must[model.Site](t)(model.ParseSite(expected.Hook)), Directions: dictionary.WDec}
 	encode := func(ids []int32) (features []float32, remainder []float64) {
-		x := must[[]float32](t)(task.captureSite(t.Context(), p.Site, ids))
+		x := must[SiteValues](t)(task.CaptureSites(t.Context(), ids, []model.Site{p.Site}))[p.Site]
 		latents, y, err := dictionary.Reconstruct(x)
 		if err != nil {
 			t.Fatal(err)
