@@ -20,7 +20,7 @@ type Task struct {
 	CleanLoss, CorruptedLoss []float64
 
 	memory  *Memory
-	budget  int64
+	opt     Options
 	metric  *binding
 	copies  int // of the batch in one run of a sweep
 	noEdges error
@@ -60,7 +60,7 @@ func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, met
 	if err != nil {
 		return nil, err
 	}
-	t := &Task{Engine: e, Model: m, Pairs: p, memory: memory, budget: opt.Budget, metric: b, copies: memory.Copies, real: p.Rows}
+	t := &Task{Engine: e, Model: m, Pairs: p, memory: memory, opt: opt, metric: b, copies: memory.Copies, real: p.Rows}
 	t.Graph, t.noEdges = GraphOf(m.Spec)
 	t.split()
 	err = t.each(func(c *Task) error {
