@@ -26,11 +26,6 @@ func testEngine(t *testing.T) *model.Engine {
 	return engine
 }
 
-// unchecked are golden parts that nothing here computes yet, by path and entry, with the reason.
-var unchecked = map[string]string{
-	"attribution": "attribution graphs are not written yet",
-}
-
 // arrays is a golden file whose every entry must be compared.
 type arrays struct {
 	t    *testing.T
@@ -243,13 +238,13 @@ type expectations struct {
 	PaddedLengths []int `json:"padded_lengths"`
 }
 
-// TestGoldenCircuits holds the package against golden/circuits: every folder and every entry of every file is compared, or is in
-// unchecked with the reason.
+// TestGoldenCircuits holds the package against golden/circuits: every folder and every entry of every file is compared.
 func TestGoldenCircuits(t *testing.T) {
 	root := filepath.Join(graphtest.Golden(t), "circuits")
 	engine := testEngine(t)
 	parts := map[string]func(t *testing.T, engine *model.Engine, root, name string){
 		"cases": goldenCase, "planted": goldenPlanted, "graph_metrics": goldenGraphMetrics, "formats": goldenFormats, "sfc": goldenSFC,
+		"attribution": goldenAttribution,
 	}
 	dirs := must[[]os.DirEntry](t)(os.ReadDir(root))
 	for _, d := range dirs {
@@ -257,10 +252,8 @@ func TestGoldenCircuits(t *testing.T) {
 			continue
 		}
 		test, ok := parts[d.Name()]
-		if why := unchecked[d.Name()]; !ok && why == "" {
-			t.Errorf("golden part %s is neither compared nor listed as unchecked", d.Name())
-		}
 		if !ok {
+			t.Errorf("golden part %s is not compared", d.Name())
 			continue
 		}
 		entries := must[[]os.DirEntry](t)(os.ReadDir(filepath.Join(root, d.Name())))
