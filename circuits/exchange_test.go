@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,12 +120,25 @@ func TestExchangeRoundTrip(t *testing.T) {
 	if err := WriteEAPJSON(&buffer, x); err != nil {
 		t.Fatal(err)
 	}
-	got := must[*Exchange](t)(ReadEAPJSON(&buffer))
-	same(t, "scores", got.Scores, x.Scores, nil)
-	same(t, "node scores", got.NodeScores, x.NodeScores, nil)
-	same(t, "neuron scores", got.NeuronScores, x.NeuronScores, nil)
-	if !slices.Equal(got.Keep, x.Keep) || !slices.Equal(got.Nodes, x.Nodes) || !slices.Equal(got.Neurons, x.Neurons) || !got.Graph.Parallel || got.Width != 2 {
-		t.Error("the circuit changed")
+	path := filepath.Join(t.TempDir(), "graph.pt")
+	if err := WriteEAPTorch(path, x); err != nil {
+		t.Fatal(err)
+	}
+	for format, got := range map[string]*Exchange{"json": must[*Exchange](t)(ReadEAPJSON(&buffer)), "pt": must[*Exchange](t)(ReadEAPTorch(path))} {
+		rounded := func(v []float64) (out []float64) {
+			for _, f := range v {
+				if out = append(out, f); format == "pt" {
+					out[len(out)-1] = float64(float32(f))
+				}
+			}
+			return out
+		}
+		same(t, format+": scores", got.Scores, rounded(x.Scores), nil)
+		same(t, format+": node scores", got.NodeScores, rounded(x.NodeScores), nil)
+		same(t, format+": neuron scores", got.NeuronScores, rounded(x.NeuronScores), nil)
+		if !slices.Equal(got.Keep, x.Keep) || !slices.Equal(got.Nodes, x.Nodes) || !slices.Equal(got.Neurons, x.Neurons) || !got.Graph.Parallel || got.Width != 2 {
+			t.Errorf("%s: the circuit changed", format)
+		}
 	}
 	// the released writer's [h,d] blocks: each head takes its own row
 	text := `{"cfg":{"n_layers":1,"n_heads":2,"d_model":1},"nodes":{"a0.h1":{"in_graph":true,"neurons":[[false],[true]]},"logits":{"in_graph":true}},"edges":{}}`
@@ -194,4 +208,25 @@ func FuzzReadEAPTorch(f *testing.F) {
 			t.Fatal("more edges than the graph has")
 		}
 	})
+}
+
+// TestTorchReads: torch loads what WriteEAPTorch writes, by weights_only, with the keys, types and values that the released file has.
+func TestTorchReads(t *testing.T) {
+	python := graphtest.Python(t, "torch")
+	given := filepath.Join(graphtest.Golden(t), "circuits", "formats", "edges.pt")
+	path := filepath.Join(t.TempDir(), "edges.pt")
+	if err := WriteEAPTorch(path, must[*Exchange](t)(ReadEAPTorch(given))); err != nil {
+		t.Fatal(err)
+	}
+	script := `import sys, torch
+a, b = (torch.load(p, weights_only=True) for p in sys.argv[1:])
+assert set(a) == set(b), (set(a), set(b))
+for k in a:
+    if torch.is_tensor(a[k]):
+        assert a[k].dtype == b[k].dtype and torch.equal(torch.nan_to_num(a[k]), torch.nan_to_num(b[k])), k
+    else:
+        assert dict(a[k]) == dict(b[k]) if isinstance(a[k], dict) else a[k] == b[k], k`
+	if out, err := exec.Command(python, "-c", script, given, path).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }

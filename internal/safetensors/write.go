@@ -60,6 +60,17 @@ func I64(name string, shape []int, values []int64) Tensor {
 	return Tensor{Name: name, DType: "I64", Shape: shape, Data: data}
 }
 
+// Bool makes a tensor of truth values, a byte each. values has the product of shape elements; it is copied.
+func Bool(name string, shape []int, values []bool) Tensor {
+	data := make([]byte, len(values))
+	for i, v := range values {
+		if v {
+			data[i] = 1
+		}
+	}
+	return Tensor{Name: name, DType: "BOOL", Shape: shape, Data: data}
+}
+
 // Write writes the tensors, and metadata if it is not empty, to path, replacing it atomically. Equal input gives
 // equal bytes, whatever the order of tensors: wide types come first and then names in byte order (the order of the
 // reference implementation), metadata keys are sorted, and the data part starts at a multiple of 8 bytes.

@@ -22,7 +22,7 @@ var torchClasses = map[string]string{
 
 // Write writes a state_dict, an ordered dictionary of contiguous tensors, as torch.save would, replacing path
 // atomically; name is the archive's folder, which torch takes from the file's name. more are further entries, whose
-// values are string, int or []Item, a nested dictionary. torch.load reads the file with weights_only=True. Equal input
+// values are string, int, bool, []string or []Item, a nested dictionary. torch.load reads the file with weights_only=True. Equal input
 // gives equal bytes.
 func Write(path, name string, tensors []safetensors.Tensor, more ...Item) error {
 	code, err := stateDict(tensors, more)
@@ -179,6 +179,18 @@ func (p *pickle) items(items []Item) error {
 					return fmt.Errorf("entry %v is %d, beyond 32 bits", item.Key, v)
 				}
 				p.int(v)
+			case bool:
+				if v {
+					*p = append(*p, opNewTrue)
+				} else {
+					*p = append(*p, opNewFalse)
+				}
+			case []string:
+				*p = append(*p, opEmptyList, opMark)
+				for _, text := range v {
+					p.text(text)
+				}
+				*p = append(*p, opAppends)
 			case []Item:
 				*p = append(*p, opEmptyDict, opMark)
 				if err := p.items(v); err != nil {
@@ -186,7 +198,7 @@ func (p *pickle) items(items []Item) error {
 				}
 				*p = append(*p, opSetItems)
 			default:
-				return fmt.Errorf("entry %v is a %T; text, int and []Item are written", item.Key, v)
+				return fmt.Errorf("entry %v is a %T; text, int, bool, []string and []Item are written", item.Key, v)
 			}
 		}
 	}
