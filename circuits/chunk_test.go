@@ -162,8 +162,8 @@ func chunkedResults(all bool) []chunkedResult {
 func TestMemory(t *testing.T) {
 	s := model.GPT2Small()
 	m := must[*Memory](t)(EstimateMemory(s, 8, 16, Options{}))
-	// 16 positions of (3*157 + 2*445) * 768 values and 12*12*16 of attention, and 50257 logits, four bytes each, twice
-	if want := int64(2 * 4 * (16*(1361*768+2304) + 50257)); m.Row != want {
+	// 16 positions of (3*157 + 2*445) * 768 values, 157*445 of a mask and 12*12*16 of attention, and 50257 logits, four bytes each, twice
+	if want := int64(2 * 4 * (16*(1361*768+157*445+2304) + 50257)); m.Row != want {
 		t.Errorf("a row of %d bytes, want %d", m.Row, want)
 	}
 	if m.Rows != 8 || m.Chunks != 1 || m.Copies != 8 || m.Bytes != 32*m.Row {
@@ -174,7 +174,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%+v: ten rows, four at a time", m)
 	}
 	_, err := EstimateMemory(s, 8, 16, Options{Budget: m.Row - 1})
-	if err == nil || !strings.Contains(err.Error(), "134") || !strings.Contains(err.Error(), "raise the budget") {
+	if err == nil || !strings.Contains(err.Error(), "143") || !strings.Contains(err.Error(), "raise the budget") {
 		t.Errorf("a row that does not fit: %v", err)
 	}
 	e := model.NewEngine(graphtest.Interpreted(t), nil)

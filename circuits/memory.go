@@ -16,7 +16,7 @@ type Memory struct {
 }
 
 // EstimateMemory says how rows of seq positions would run under opt. A row holds, in four bytes each, for every position the senders'
-// outputs, their references and changes and the receivers' inputs (in models without edges the given and the computed value of each block's
+// outputs, their references and changes, the receivers' inputs and a mask of the edges (in models without edges the given and the computed value of each block's
 // patched sites), and attention patterns and logits; gradients take as much again. What is returned, the scores, is not counted. It is an error
 // when a single row takes more than the budget.
 func EstimateMemory(s *model.Spec, rows, seq int, opt Options) (*Memory, error) {
@@ -25,7 +25,8 @@ func EstimateMemory(s *model.Spec, rows, seq int, opt Options) (*Memory, error) 
 	}
 	perToken := 8 * int64(s.Layers*s.DModel)
 	if s.HasEdges() == nil {
-		perToken = int64(3*s.EdgeSenders()+2*s.EdgeReceivers()) * int64(s.DModel)
+		u, v := int64(s.EdgeSenders()), int64(s.EdgeReceivers())
+		perToken = (3*u+2*v)*int64(s.DModel) + u*v
 	}
 	perToken += int64(s.Layers * s.Heads * seq)
 	m := &Memory{Row: 2 * 4 * (int64(seq)*perToken + int64(s.Vocab)), Rows: rows, Chunks: 1}
