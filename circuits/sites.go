@@ -65,33 +65,48 @@ func (t *Task) checkSites(sites []model.Site) error {
 
 // CaptureSites returns the values of sites on ids, the clean or the corrupted tokens of the task's pairs.
 func (t *Task) CaptureSites(ctx context.Context, ids []int32, sites []model.Site) (SiteValues, error) {
-	if err := t.checkSites(sites); err != nil {
-		return nil, err
+	values, _, err := t.capture(ctx, ids, sites, nil, nil)
+	return values, err
+}
+
+// capture returns the values of sites and the rows' losses on ids, with those of the held sites that have values at them.
+func (t *Task) capture(ctx context.Context, ids []int32, sites, held []model.Site, values SiteValues) (SiteValues, []float64, error) {
+	if err := errors.Join(t.checkSites(sites), t.checkSites(held)); err != nil {
+		return nil, nil, err
 	}
+	captured := SiteValues{}
 	if t.chunks != nil {
-		all := SiteValues{}
-		return all, t.each(func(c *Task) error {
-			part, err := c.CaptureSites(ctx, pick(ids, c.index, t.Pairs.Seq), sites)
-			join(c, all, part)
+		var loss []float64
+		err := t.each(func(c *Task) error {
+			part, own, err := c.capture(ctx, pick(ids, c.index, t.Pairs.Seq), sites, held, values.of(t, c))
+			if err == nil {
+				join(c, captured, part)
+				loss = append(loss, own[:c.real]...)
+			}
 			return err
 		})
+		return captured, loss, err
 	}
 	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq}
 	for _, s := range sites {
 		plan.Captures = append(plan.Captures, model.Capture{Site: s})
 	}
-	t.metric.apply(&plan)
-	out, err := t.run(ctx, plan, ids, 1, nil, nil)
+	edits, err := t.replace(&plan, held, values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	values := SiteValues{}
+	t.metric.apply(&plan)
+	out, err := t.run(ctx, plan, ids, 1, nil, edits)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, s := range sites {
-		if values[s], err = tensors.CopyFlatData[float32](out.Site(s)); err != nil {
-			return nil, fmt.Errorf("circuits: %w", errors.Join(err, out.Free()))
+		if captured[s], err = tensors.CopyFlatData[float32](out.Site(s)); err != nil {
+			return nil, nil, fmt.Errorf("circuits: %w", errors.Join(err, out.Free()))
 		}
 	}
-	return values, out.Free()
+	loss, err := losses(out)
+	return captured, loss, err
 }
 
 // replace compiles the replacement of sites into a plan and returns its run-time tensors: held sites take their values, repeated for
@@ -106,10 +121,7 @@ func (t *Task) replace(plan *model.Plan, sites []model.Site, held SiteValues) ([
 			continue
 		}
 		dims := t.Model.Spec.Dims(s.Kind, plan.Batch, t.Pairs.Seq)
-		size := 1
-		for _, n := range dims {
-			size *= n
-		}
+		size := product(dims)
 		if len(value) == 0 || size%len(value) != 0 {
 			return nil, fmt.Errorf("circuits: %d values for site %s of shape %v", len(value), s, dims)
 		}
@@ -125,25 +137,30 @@ func (t *Task) replace(plan *model.Plan, sites []model.Site, held SiteValues) ([
 // sites. What comes before a held site reaches the loss only past it, so with all sites held the gradients are those of direct paths.
 // Which sites are held is a run-time matter: one program for one list of sites.
 func (t *Task) GradientsAt(ctx context.Context, sites []model.Site, held SiteValues) (*SiteGradients, error) {
+	return t.gradientsBy(ctx, sites, held, Paths{Held: sites})
+}
+
+// gradientsBy is GradientsAt with other sites that may be held than those whose gradients are taken; of paths.Held those are that have values.
+func (t *Task) gradientsBy(ctx context.Context, at []model.Site, values SiteValues, paths Paths) (*SiteGradients, error) {
 	if t.metric.metric.Step {
 		return nil, fmt.Errorf("circuits: metric %s is a step function and has no gradient", t.metric.metric.Name)
 	}
-	if err := t.checkSites(sites); err != nil {
+	if err := errors.Join(t.checkSites(at), t.checkSites(paths.Held)); err != nil {
 		return nil, err
 	}
+	g := &SiteGradients{At: map[model.Site][]float64{}}
 	if t.chunks != nil {
-		all := &SiteGradients{At: map[model.Site][]float64{}}
-		return all, t.each(func(c *Task) error {
-			part, err := c.GradientsAt(ctx, sites, held.of(t, c))
+		return g, t.each(func(c *Task) error {
+			part, err := c.gradientsBy(ctx, at, values.of(t, c), paths)
 			if err == nil {
-				join(c, all.At, part.At)
-				all.Loss = append(all.Loss, part.Loss[:c.real]...)
+				join(c, g.At, part.At)
+				g.Loss = append(g.Loss, part.Loss[:c.real]...)
 			}
 			return err
 		})
 	}
-	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, GradSites: sites}
-	edits, err := t.replace(&plan, sites, held)
+	plan := model.Plan{Batch: t.Pairs.Rows, Seq: t.Pairs.Seq, GradSites: at, FreezeNorms: paths.FrozenNorms}
+	edits, err := t.replace(&plan, editable(at, paths.Held), values.only(paths.Held))
 	if err != nil {
 		return nil, err
 	}
@@ -152,11 +169,10 @@ func (t *Task) GradientsAt(ctx context.Context, sites []model.Site, held SiteVal
 	if err != nil {
 		return nil, err
 	}
-	g := &SiteGradients{At: map[model.Site][]float64{}}
 	if g.Loss, err = floats(out.ObjectiveRows()); err != nil {
 		return nil, errors.Join(err, out.Free())
 	}
-	for _, s := range sites {
+	for _, s := range at {
 		if g.At[s], err = floats(out.Grad(s)); err != nil {
 			return nil, errors.Join(err, out.Free())
 		}
@@ -164,103 +180,27 @@ func (t *Task) GradientsAt(ctx context.Context, sites []model.Site, held SiteVal
 	return g, out.Free()
 }
 
-// Pull returns, for each of weights (of the target site's shape), the gradient of sum(weights * value of target) at the sites before it on
-// the clean input, each by the paths that avoid the others: clean holds the clean value of every one of them, which is put in place, so that
-// nothing passes through. It computes the blocks from the first of the sites (where clean has its block's hook_resid_pre too) to the target
-// and no others; Options.SweepRows rows and weights run side by side.
-func (t *Task) Pull(ctx context.Context, target model.Site, weights [][]float32, at []model.Site, clean SiteValues) ([]map[model.Site][]float64, error) {
-	if err := t.checkSites(append(slices.Clone(at), target)); err != nil {
-		return nil, err
-	}
-	if !target.Kind.InBlock() {
-		return nil, fmt.Errorf("circuits: gradients are pulled from a site inside the blocks, not from %s", target)
-	}
-	if len(at) == 0 || len(weights) == 0 {
-		return nil, fmt.Errorf("circuits: %d directions of %s to pull back to %d sites", len(weights), target, len(at))
-	}
-	if t.chunks != nil {
-		all := make([]map[model.Site][]float64, len(weights))
-		return all, t.each(func(c *Task) error {
-			own := make([][]float32, len(weights))
-			for i, w := range weights {
-				own[i] = pick(w, c.index, len(w)/t.Pairs.Rows)
-			}
-			parts, err := c.Pull(ctx, target, own, at, clean.of(t, c))
-			for i := range parts {
-				if all[i] == nil {
-					all[i] = map[model.Site][]float64{}
-				}
-				join(c, all[i], parts[i])
-			}
-			return err
-		})
-	}
-	first := target.Layer
-	for _, s := range at {
-		if CompareSites(s, target) >= 0 {
-			return nil, fmt.Errorf("circuits: site %s does not come before %s", s, target)
-		}
-		if clean[s] == nil {
-			return nil, fmt.Errorf("circuits: no clean value of site %s", s)
-		}
-		if !s.Kind.InBlock() {
-			first = 0
-		}
-		first = min(first, s.Layer)
-	}
-	stream := clean[model.Site{Kind: model.ResidPre, Layer: first}]
-	if stream == nil {
-		first = 0
-	}
-	copies := 1
-	for copies < t.copies && copies < len(weights) {
-		copies = min(2*copies, t.copies)
-	}
-	s, rows := t.Model.Spec, t.Pairs.Rows*copies
-	plan := model.Plan{Batch: rows, Seq: t.Pairs.Seq, From: first, To: target.Layer + 1, GradSites: at, Objective: model.SiteDot(s, target, rows, t.Pairs.Seq)}
-	edits, err := t.replace(&plan, at, clean)
-	if err != nil {
-		return nil, err
-	}
-	dims := s.Dims(target.Kind, rows, t.Pairs.Seq)
-	size := t.Pairs.Rows * t.Pairs.Seq
-	for _, n := range dims[2:] {
-		size *= n
-	}
-	var out []map[model.Site][]float64
-	for part := range slices.Chunk(weights, copies) {
-		buffer := make([]float32, copies*size)
-		for c, w := range part {
-			if len(w) != size {
-				return nil, fmt.Errorf("circuits: %d weights for site %s of %d values", len(w), target, size)
-			}
-			copy(buffer[c*size:], w)
-		}
-		in := t.inputs(copies, first, stream)
-		in.Edits, in.Objective = edits, map[string]*tensors.Tensor{"weights": tensors.FromFlatDataAndDimensions(buffer, dims...)}
-		result, err := t.launch(ctx, plan, in)
-		if err != nil {
-			return nil, err
-		}
-		all := map[model.Site][]float64{}
-		for _, site := range at {
-			if all[site], err = floats(result.Grad(site)); err != nil {
-				return nil, errors.Join(err, result.Free())
-			}
-		}
-		if err := result.Free(); err != nil {
-			return nil, err
-		}
-		for c := range part {
-			one := map[model.Site][]float64{}
-			for site, g := range all {
-				n := len(g) / copies
-				one[site] = g[c*n : (c+1)*n]
-			}
-			out = append(out, one)
+// editable joins the sites whose gradients are taken with those that are held. Compiling an edit into a site makes its value a node of its own
+// where it is also another's: the input of an MLP that has no norm before it is the stream, past which the stream goes on.
+func editable(at, held []model.Site) []model.Site {
+	out := slices.Clone(at)
+	for _, s := range held {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// only are the values of some sites.
+func (v SiteValues) only(sites []model.Site) SiteValues {
+	out := SiteValues{}
+	for _, s := range sites {
+		if x, ok := v[s]; ok {
+			out[s] = x
+		}
+	}
+	return out
 }
 
 // of is a chunk's share of the values.

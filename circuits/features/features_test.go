@@ -480,3 +480,40 @@ func TestChunks(t *testing.T) {
 	}
 	near(t, "in chunks", results[1], results[0], 1e-4)
 }
+
+// TestBesideHeads: heads, MLPs, latents and an error are senders and receivers of one call, and what heads send adds up over all of them.
+func TestBesideHeads(t *testing.T) {
+	task := goldenTask(t, "gpt2-a", "cases/gpt2-a", circuits.LogitDiff(), func(row int) bool { return row < 2 })
+	code := coded(t, task, "blocks.1.hook_resid_pre")
+	senderSites := circuits.SenderSites(task.Model.Spec)
+	a := must[*circuits.Activations](t)(task.Activations(t.Context(), append(senderSites, code.Sites()...)))
+	senders := must[[]circuits.Component](t)(a.Senders())
+	var receivers []circuits.Component
+	for _, n := range senders {
+		if n.Site().Layer == 0 && n.Site().Kind != model.Embed && n.Site().Kind != model.PosEmbed {
+			receivers = append(receivers, n)
+		}
+	}
+	early := len(receivers) // heads and the MLP before the dictionary's site; past it everything goes through features or the error
+	for _, n := range everyNode(code, false) {
+		receivers = append(receivers, must[circuits.Component](t)(code.Component(n)))
+	}
+	s := must[*circuits.ComponentScores](t)(circuits.AttributeComponents(t.Context(), task, senders, receivers, a.Clean, circuits.Paths{Held: append(senderSites, code.Sites()...)}))
+	var sums, want []float64
+	for u, n := range senders {
+		if n.Site().Layer > 0 || n.Site().Kind == model.Embed || n.Site().Kind == model.PosEmbed {
+			continue
+		}
+		for r := range s.Rows {
+			sum := s.Loss[r*len(senders)+u]
+			for v := range receivers {
+				sum += s.Values[(r*len(senders)+u)*len(receivers)+v]
+			}
+			sums, want = append(sums, sum), append(want, s.Total[r*len(senders)+u])
+		}
+	}
+	if len(want) == 0 || early != task.Model.Spec.Heads+1 {
+		t.Fatalf("%d sums, %d early receivers", len(want), early)
+	}
+	near(t, "what heads and the MLP send", sums, want, 1e-3)
+}

@@ -246,6 +246,9 @@ func (f *forward) normGraph(name string, x *Node) (out, normalized, scale *Node)
 		centred = Sub(x, ReduceAndKeep(x, ReduceMean, -1))
 	}
 	scale = Sqrt(AddScalar(ReduceAndKeep(Square(centred), ReduceMean, -1), s.NormEps))
+	if f.plan.FreezeNorms {
+		scale = StopGradient(scale)
+	}
 	normalized = Div(centred, scale)
 	w := ExpandLeftToRank(f.param(name+".w"), x.Rank())
 	switch s.Norm {

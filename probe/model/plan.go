@@ -52,12 +52,15 @@ type Plan struct {
 	// Receiver moves what one receiver of the plan's first block reads, in each row another one: x_v <- x_v + pick_v change, with the
 	// run-time tensors "change" [b,t,d] and "pick" [b,3h+1] (queries of all heads, keys of all, values of all, the MLP) in Inputs.Edges. It is
 	// the exact effect of one edge at the price of the blocks behind it.
-	Receiver   bool
-	Objective  *Objective
-	GradSites  []Site   // gradients of the objective with respect to these sites
-	GradParams []string // and to these parameters
-	GradEdits  []EditTensor
-	Storage    DType // how the parameters are stored; "" is Float32
+	Receiver bool
+	// FreezeNorms keeps every norm's divisor where it is when gradients are taken, so that a norm is a linear map of what it reads; values are
+	// the same. The gradients are then those of the model with its norms' scales fixed at this pass.
+	FreezeNorms bool
+	Objective   *Objective
+	GradSites   []Site   // gradients of the objective with respect to these sites
+	GradParams  []string // and to these parameters
+	GradEdits   []EditTensor
+	Storage     DType // how the parameters are stored; "" is Float32
 }
 
 // EditTensor names one run-time tensor of one edit of a plan.
