@@ -85,6 +85,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newVectorsCmd(a),
 		newEvalCmd(a),
 		newEraseCmd(a),
+		newCircuitsCmd(a),
 		newRunCmd(a),
 		newCaptureCmd(a),
 		newStoreCmd(a),

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"loupe/circuits"
+	"loupe/circuits/table"
+	"loupe/circuits/task"
+	"loupe/probe/model"
+	"loupe/probe/token"
+)
+
+func newCircuitsCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "circuits",
+		Short: "Find, judge, draw and exchange the parts of a language model that do a task",
+		Args:  exactArgs(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCircuitsAttributeCmd(a))
+	return cmd
+}
+
+// circuitFileHelp says what a circuit file may be.
+const circuitFileHelp = `FILE is a circuit of loupe (.arrow), or of EAP-IG (.json, .pt).`
+
+// circuitFlags are the flags of the sub-commands that run a model on a task.
+type circuitFlags struct {
+	modelFlags
+	prompts task.Config
+	pairs   string
+	start   string
+	metric  string
+	k       int
+	budget  int64 // MiB
+	sweep   int
+	seed    int64
+	dry     bool
+}
+
+func newCircuitFlags() circuitFlags {
+	f := circuitFlags{prompts: task.DefaultConfig()}
+	f.prompts.N = 16
+	return f
+}
+
+func (f *circuitFlags) add(cmd *cobra.Command) {
+	f.modelFlags.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.prompts.Task, "task", f.prompts.Task, "prompts from loupe's templates: "+strings.Join(task.Names(), ", "))
+	flags.IntVar(&f.prompts.N, "n", f.prompts.N, "prompts")
+	flags.Int64Var(&f.seed, "seed", 1, "seed of the prompts and of all that is drawn")
+	flags.StringVar(&f.prompts.Templates, "templates", f.prompts.Templates, "main, paraphrased or all")
+	flags.StringVar(&f.prompts.Corrupt, "corrupt", f.prompts.Corrupt, "ioi: swap the repeated name for the other, or abc: three other names")
+	flags.IntVar(&f.prompts.Digits, "digits", f.prompts.Digits, "greater-than: digits of a token of the tokenizer")
+	flags.StringVar(&f.pairs, "pairs", "", "file with your own prompts in place of --task: .jsonl or .csv with clean, corrupted, answers, wrongs")
+	flags.StringVar(&f.start, "start-token", "", "token in front of every prompt where the tokenizer adds none, such as <|endoftext|>")
+	flags.StringVar(&f.metric, "metric", "logit-diff", "logit-diff, prob-diff, kl, js, accuracy")
+	flags.IntVar(&f.k, "k", 1, "of the metric accuracy: the answer is among so many tokens")
+	flags.Int64Var(&f.budget, "budget", 0, "memory of one pass in MiB; more prompts than fit run in chunks; 0: no bound")
+	flags.IntVar(&f.sweep, "sweep-rows", 0, "rows of one run of a sweep over edges or nodes; 0: 64")
+	flags.BoolVar(&f.dry, "dry-run", false, "print shapes and memory; run nothing")
+}
+
+// measure returns the metric.
+func (f *circuitFlags) measure() (circuits.Metric, error) {
+	switch f.metric {
+	case "logit-diff":
+		return circuits.LogitDiff(), nil
+	case "prob-diff":
+		return circuits.ProbDiff(), nil
+	case "kl":
+		return circuits.KL(), nil
+	case "js":
+		return circuits.JS(), nil
+	case "accuracy":
+		if f.k < 1 {
+			return circuits.Metric{}, usagef("--k %d: at least one token", f.k)
+		}
+		return circuits.AccuracyAtK(f.k), nil
+	}
+	return circuits.Metric{}, usagef("--metric %q: use logit-diff, prob-diff, kl, js or accuracy", f.metric)
+}
+
+// readPrompts generates the prompts, or reads the user's.
+func (f *circuitFlags) readPrompts() ([]task.Prompt, error) {
+	if f.pairs == "" {
+		f.prompts.Seed = f.seed
+		prompts, err := task.Generate(f.prompts)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return prompts, nil
+	}
+	file, err := os.Open(f.pairs)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	switch filepath.Ext(f.pairs) {
+	case ".jsonl":
+		return task.ReadJSONL(file)
+	case ".csv":
+		return task.ReadCSV(file)
+	}
+	return nil, usagef("--pairs %s: a file of prompts ends in .jsonl or .csv", f.pairs)
+}
+
+// circuitRun is a model with a task.
+type circuitRun struct {
+	*circuits.Task
+	ref      string
+	name     string // of the task
+	digest   string // of the pairs
+	rows     int
+	seq      int
+	rejected []task.Rejected
+	memory   *circuits.Memory
+}
+
+// open loads the model and binds the task; with --dry-run only the shapes are known, and Task is nil.
+func (f *circuitFlags) open(ctx context.Context, a *app, ref string) (*circuitRun, error) {
+	metric, err := f.measure()
+	if err != nil {
+		return nil, err
+	}
+	prompts, err := f.readPrompts()
+	if err != nil {
+		return nil, err
+	}
+	path, err := f.resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := token.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	var align task.AlignConfig
+	if f.start != "" {
+		id, ok := tok.ID(f.start)
+		if !ok {
+			return nil, usagef("--start-token %q is no token of %s", f.start, ref)
+		}
+		align.Start = &id
+	}
+	examples, rejected, err := task.Align(tok, prompts, align)
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := circuits.PairsOf(examples)
+	if err != nil {
+		return nil, err
+	}
+	r := &circuitRun{ref: ref, name: f.prompts.Task, digest: pairsDigest(pairs), rows: pairs.Rows, seq: pairs.Seq, rejected: rejected}
+	if f.pairs != "" {
+		r.name = filepath.Base(f.pairs)
+	}
+	opt := circuits.Options{SweepRows: f.sweep, Budget: f.budget << 20}
+	stored, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	info, err := model.Inspect(path, stored)
+	if err != nil {
+		return nil, err
+	}
+	if r.memory, err = circuits.EstimateMemory(info.Spec, pairs.Rows, pairs.Seq, opt); err != nil {
+		return nil, err
+	}
+	if f.dry {
+		return r, nil
+	}
+	engine, m, err := f.load(ctx, a, path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Task, err = circuits.NewTask(ctx, engine, m, pairs, metric, opt); err != nil {
+		return nil, errors.Join(err, m.Params.Free())
+	}
+	return r, nil
+}
+
+// close frees the model.
+func (r *circuitRun) close() error {
+	if r.Task == nil {
+		return nil
+	}
+	return r.Model.Params.Free()
+}
+
+// provenance says what scores of the run are computed from.
+func (r *circuitRun) provenance(f *circuitFlags, scores *circuits.Scores) table.Provenance {
+	return table.Provenance{
+		Loupe: buildVersion().Version, Model: r.ref, ModelDigest: r.Model.Digest, Width: r.Model.Spec.DModel, Task: r.name, Pairs: r.digest,
+		Rows: r.Pairs.Rows, Seq: r.Pairs.Seq, Metric: f.metric, Method: scores.Method, Ablation: string(circuits.Patching), Seed: f.seed,
+		CleanLoss: meanOf(r.Task.CleanLoss), Corrupted: meanOf(r.CorruptedLoss),
+	}
+}
+
+// pairsDigest is the SHA-256 of a batch's tokens, mask and answers.
+func pairsDigest(p *circuits.Pairs) string {
+	h := sha256.New()
+	lists := [][]int32{{int32(p.Rows), int32(p.Seq)}, p.Clean, p.Corrupted, p.Mask}
+	lists = append(append(lists, p.Answer...), p.Wrong...)
+	for _, x := range lists {
+		binary.Write(h, binary.LittleEndian, int64(len(x)))
+		binary.Write(h, binary.LittleEndian, x)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func meanOf(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// readCircuit reads a circuit file by its ending.
+func readCircuit(path string) (*table.Circuit, error) {
+	switch filepath.Ext(path) {
+	case ".arrow":
+		return table.Read(path)
+	case ".pt":
+		x, err := circuits.ReadEAPTorch(path)
+		if err != nil {
+			return nil, err
+		}
+		return ofExchange(path, x), nil
+	case ".json":
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		x, err := circuits.ReadEAPJSON(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return ofExchange(path, x), nil
+	}
+	return nil, usagef("%s: a circuit file ends in .arrow, .json or .pt", path)
+}
+
+// ofExchange is an EAP-IG file as a table; scores that it lacks are 0.
+func ofExchange(path string, x *circuits.Exchange) *table.Circuit {
+	c := &table.Circuit{Provenance: table.Provenance{Model: filepath.Base(path), Width: x.Width, Method: "EAP-IG file"}, Graph: x.Graph, Keep: x.Keep}
+	c.Scores = make([]float64, len(x.Scores))
+	for i, v := range x.Scores {
+		if v == v { // NaN is no score
+			c.Scores[i] = v
+		}
+	}
+	return c
+}
