@@ -10,20 +10,24 @@ import (
 type Ablation string
 
 // Ablations. Patching takes the outputs on the paired corrupted input; Zero nothing; Mean the mean over all real positions of the
-// clean batch; MeanPositional that over the rows at the same count of real tokens before; Resample another row's clean run.
+// clean batch; MeanPositional that over the rows at the same count of real tokens before; Resample another row's clean run;
+// Gaussian draws around the mean with each coordinate's standard deviation; Optimal the constants that harm least on average
+// over random cuts (OptimalReference).
 const (
 	Patching       Ablation = "patching"
 	Zero           Ablation = "zero"
 	Mean           Ablation = "mean"
 	MeanPositional Ablation = "mean_positional"
 	Resample       Ablation = "resample"
+	Gaussian       Ablation = "noise"
+	Optimal        Ablation = "optimal"
 )
 
 // Ablations lists them.
-var Ablations = []Ablation{Patching, Zero, Mean, MeanPositional, Resample}
+var Ablations = []Ablation{Patching, Zero, Mean, MeanPositional, Resample, Gaussian, Optimal}
 
-// Reference returns what cut senders write under an ablation. Resample draws a permutation without fixed points from seed; the
-// others ignore it.
+// Reference returns what cut senders write under an ablation. Resample draws a permutation without fixed points from seed,
+// Gaussian its noise, Optimal the cuts it learns from; the others ignore it.
 func (t *Task) Reference(ctx context.Context, kind Ablation, seed uint64) (*Reference, error) {
 	if t.noEdges != nil {
 		return nil, t.noEdges
@@ -49,6 +53,10 @@ func (t *Task) Reference(ctx context.Context, kind Ablation, seed uint64) (*Refe
 			return nil, err
 		}
 		return t.ResampleReference(ctx, order)
+	case Gaussian:
+		return t.noiseReference(ctx, seed)
+	case Optimal:
+		return OptimalReference(ctx, t, DefaultOptimal(seed))
 	}
 	return nil, fmt.Errorf("circuits: ablation %q is none of %v", kind, Ablations)
 }

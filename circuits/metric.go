@@ -25,7 +25,8 @@ type Metric struct {
 	// weigh gives the tokens of a row their weights; nil when the metric names no tokens.
 	weigh func(answer, wrong int) (right, bad float32)
 	// Graph returns the losses [b] of x [b,w].
-	Graph func(in MetricInputs) *graph.Node
+	Graph  func(in MetricInputs) *graph.Node
+	tokens []int32 // that the metric names itself
 	// choice is 1 + the index of this metric in logitLosses, which one program computes together; 0 for metrics with a program of
 	// their own.
 	choice int
@@ -57,6 +58,11 @@ func (m Metric) bind(p *Pairs, width int) (*binding, error) {
 	b := &binding{metric: m, pairs: p, width: width, position: make([]int32, p.Rows)}
 	for r := range p.Rows {
 		b.position[r] = int32(p.last(r))
+	}
+	for _, token := range m.tokens {
+		if int(token) >= width {
+			return nil, fmt.Errorf("circuits: metric %s names token %d, which is outside the vocabulary of %d", m.Name, token, width)
+		}
 	}
 	if m.choice > 0 {
 		b.k = 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -40,7 +41,8 @@ type Options struct {
 	Budget int64
 }
 
-// NewTask runs the model on both inputs. It is an error, before anything runs, when not even one row fits Options.Budget.
+// NewTask runs the model on both inputs. It is an error when the metric is not finite or, unless it is a step function, equal on both inputs in
+// every row; and, before anything runs, when not even one row fits Options.Budget.
 func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, metric Metric, opt Options) (*Task, error) {
 	if err := p.validate(m.Spec.Vocab); err != nil {
 		return nil, err
@@ -72,7 +74,28 @@ func NewTask(ctx context.Context, e *model.Engine, m *model.Model, p *Pairs, met
 		}
 		return nil
 	})
-	return t, err
+	if err != nil {
+		return nil, err
+	}
+	return t, t.distinguishes()
+}
+
+// distinguishes refuses a metric that is not a number, or that is the same on both inputs in every row. A step function may be: what is
+// measured is where it falls.
+func (t *Task) distinguishes() error {
+	same := true
+	for r := range t.CleanLoss {
+		for _, v := range []float64{t.CleanLoss[r], t.CorruptedLoss[r]} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("circuits: metric %s of row %d is %v on the clean and %v on the corrupted input; a circuit needs finite losses", t.metric.metric.Name, r, t.CleanLoss[r], t.CorruptedLoss[r])
+			}
+		}
+		same = same && t.CleanLoss[r] == t.CorruptedLoss[r]
+	}
+	if same && !t.metric.metric.Step {
+		return fmt.Errorf("circuits: metric %s is the same on the clean and the corrupted input of all %d rows, so nothing can be attributed; choose tokens or a site that the corruption changes", t.metric.metric.Name, len(t.CleanLoss))
+	}
+	return nil
 }
 
 // measure runs the model on both inputs of a task without chunks.

@@ -29,6 +29,8 @@ type Edges struct {
 	// GradMask returns the objective's gradient with respect to each row's mask [b,u,v] ([b,t,u,v] with Tokens), whether or
 	// not the mask has a batch axis; GradReceivers that with respect to the receivers' inputs [b,t,v,d].
 	GradMask, GradReceivers bool
+	// GradCorrupted returns the objective's gradient with respect to the reference r [b,t,u,d].
+	GradCorrupted bool
 	// Scores returns [b,u,v] (with Tokens [b,t,u,v]): the products of the run-time tensor "direction" [b,t,u,d] with the
 	// gradients at the receivers, summed over width (and tokens).
 	Scores bool
@@ -51,7 +53,7 @@ func (s *Spec) HasEdges() error {
 	return nil
 }
 
-func (e *Edges) gradients() bool { return e.GradMask || e.GradReceivers || e.Scores }
+func (e *Edges) gradients() bool { return e.GradMask || e.GradReceivers || e.GradCorrupted || e.Scores }
 
 // tensors lists the run-time tensors.
 func (e *Edges) tensors(s *Spec, batch, seq int) []Input {
@@ -130,6 +132,9 @@ func (o *Outputs) GradEdgeMask() *tensors.Tensor { return o.tensors["grad:edges.
 
 // GradEdgeReceivers returns the gradient with respect to the receivers' inputs [b,t,v,d], or nil.
 func (o *Outputs) GradEdgeReceivers() *tensors.Tensor { return o.tensors["grad:edges.receivers"] }
+
+// GradEdgeCorrupted returns the gradient with respect to the reference [b,t,u,d], or nil.
+func (o *Outputs) GradEdgeCorrupted() *tensors.Tensor { return o.tensors["grad:edges.corrupted"] }
 
 // EdgeScores returns the products of "direction" with the receivers' gradients, or nil.
 func (o *Outputs) EdgeScores() *tensors.Tensor { return o.tensors["edges.scores"] }

@@ -40,23 +40,53 @@ func (f *forward) receive(x *Node, n int) *Node {
 	e, m := f.edges, f.edges.mask
 	d := x.Shape().Dimensions
 	k := e.change.Shape().Dimensions[2]
+	moved := Einsum("btud,"+f.maskAxes()+"->btvd", e.change, maskPart(m, k, e.column, n))
+	out := Add(BroadcastToDims(ExpandAxes(x, 2), d[0], d[1], n, d[2]), moved)
+	e.receivers, e.fed = append(e.receivers, out), append(e.fed, k)
+	e.column += n
+	return out
+}
+
+// maskPart is the mask between the first k senders and n receivers from one on.
+func maskPart(m *Node, k, from, n int) *Node {
 	spec := make([]SliceAxisSpec, m.Rank())
 	for i := range spec {
 		spec[i] = AxisRange()
 	}
-	spec[m.Rank()-2], spec[m.Rank()-1] = AxisRange(0, k), AxisRange(e.column, e.column+n)
-	part := Slice(m, spec...)
-	axes := ""
-	if f.plan.Edges.Batch {
-		axes += "b"
-	}
+	spec[m.Rank()-2], spec[m.Rank()-1] = AxisRange(0, k), AxisRange(from, from+n)
+	return Slice(m, spec...)
+}
+
+// maskAxes names the mask's axes.
+func (f *forward) maskAxes() string {
+	axes := "uv"
 	if f.plan.Edges.Tokens {
-		axes += "t"
+		axes = "t" + axes
 	}
-	moved := Einsum("btud,"+axes+"uv->btvd", e.change, part)
-	out := Add(BroadcastToDims(ExpandAxes(x, 2), d[0], d[1], n, d[2]), moved)
-	e.receivers, e.fed = append(e.receivers, out), append(e.fed, k)
-	e.column += n
+	if f.plan.Edges.Batch {
+		axes = "b" + axes
+	}
+	return axes
+}
+
+// edgeReferenceGradient returns the gradient in the reference, [b,t,u,d]: the reference reaches the objective through the receivers
+// alone, so dM/dr_u = sum_v m_uv dM/dx_v of the gradients at the receivers.
+func (f *forward) edgeReferenceGradient(gradients []*Node) *Node {
+	var out *Node
+	column, u := 0, f.spec.EdgeSenders()
+	for i, g := range gradients { // [b,t,n,d]
+		d, k := g.Shape().Dimensions, f.edges.fed[i]
+		x := Einsum("btvd,"+f.maskAxes()+"->btud", g, maskPart(f.edges.mask, k, column, d[2]))
+		if k < u {
+			x = Concatenate([]*Node{x, Zeros(f.g, shapeOf(floatType, d[0], d[1], u-k, d[3]))}, 2)
+		}
+		if out == nil {
+			out = x
+		} else {
+			out = Add(out, x)
+		}
+		column += d[2]
+	}
 	return out
 }
 

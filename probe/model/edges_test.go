@@ -27,7 +27,7 @@ func rowDot(s *Spec, b, t int) *Objective {
 var sameBlocks = map[string]bool{"gpt2-hubkeys": true, "llama-tied": true, "llama3-rope": true, "clip-legacy-eos": true, "phi3": true, "t5-gated-gelu": true}
 
 // TestEdges holds the identities of the edge mask for every family whose residual stream is a sum: mask 0 is the plain
-// pass, mask 1 the corrupted one (both with padding on either side), the mask's gradient is a finite difference, products
+// pass, mask 1 the corrupted one (both with padding on either side), the mask's gradient and the reference's are finite differences, products
 // with the receivers' gradients are it at mask 0, and the senders add up to the residual stream. Other families are refused.
 // XLA's results are held by the reference data (TestGoldenCircuits), or by this test with LOUPE_BACKEND=xla:cpu.
 func TestEdges(t *testing.T) {
@@ -46,7 +46,7 @@ func TestEdges(t *testing.T) {
 			m := tiny(t, engine, d.Name())
 			s := m.Spec
 			const b, n = 2, 6
-			edges := &Edges{Batch: true, Senders: true, GradMask: true, Scores: true}
+			edges := &Edges{Batch: true, Senders: true, GradMask: true, GradCorrupted: true, Scores: true}
 			last := Site{LastHidden, 0}
 			plan := Plan{Batch: b, Seq: n, Captures: []Capture{{Site: last}, {Site: Site{ResidPost, s.Layers - 1}}, {Site: Site{ResidPre, 0}}}, Objective: rowDot(s, b, n), Edges: edges}
 			if s.Place == PostNorm {
@@ -126,6 +126,29 @@ func TestEdges(t *testing.T) {
 				got := float64(up[r]-down[r]) / (2 * h)
 				if math.Abs(got-want) > 0.02*math.Sqrt(size)+1e-3 || size == 0 {
 					t.Errorf("row %d: gradient along a direction %g, finite difference %g (length %g)", r, want, got, math.Sqrt(size))
+				}
+			}
+			// the gradient in the reference, at the same mask
+			inRef, refWay, given := values(t, at(half, nil).GradEdgeCorrupted()), values(t, normal(25, b, n, u, s.DModel)), values(t, ref)
+			moved := func(h float32) []float32 {
+				x := append([]float32{}, given...)
+				for i := range x {
+					x[i] += h * refWay[i]
+				}
+				own := ref
+				defer func() { ref = own }()
+				ref = tensors.FromFlatDataAndDimensions(x, b, n, u, s.DModel)
+				return values(t, at(half, nil).ObjectiveRows())
+			}
+			up, down = moved(h), moved(-h)
+			for r, per := 0, n*u*s.DModel; r < b; r++ {
+				var want, size float64
+				for i := r * per; i < (r+1)*per; i++ {
+					want += float64(inRef[i]) * float64(refWay[i])
+					size += float64(inRef[i]) * float64(inRef[i])
+				}
+				if got := float64(up[r]-down[r]) / (2 * h); math.Abs(got-want) > 0.02*math.Sqrt(size)+1e-3 || size == 0 {
+					t.Errorf("row %d: reference gradient along a direction %g, finite difference %g (length %g)", r, want, got, math.Sqrt(size))
 				}
 			}
 			// at mask 0 the product with corrupted - clean is the mask's gradient

@@ -148,6 +148,9 @@ func (p *Program) collect(f *forward, in map[string]*Node, logits *Node) []*Node
 	if edges.GradReceivers {
 		add("grad:edges.receivers", Concatenate(gradients, 2))
 	}
+	if edges.GradCorrupted {
+		add("grad:edges.corrupted", f.edgeReferenceGradient(gradients))
+	}
 	if edges.Scores {
 		add("edges.scores", f.edgeProducts(in["edges.direction"], gradients))
 	}
