@@ -6,6 +6,7 @@ import (
 	"loupe/experiments/papers/advunlearn"
 	allbutone "loupe/experiments/papers/all-but-one"
 	"loupe/experiments/papers/ant"
+	attributiongraph "loupe/experiments/papers/attribution-graph"
 	"loupe/experiments/papers/axbench"
 	"loupe/experiments/papers/blindspots"
 	semanticinputs "loupe/experiments/papers/cbm-semantic-inputs"
@@ -54,6 +55,7 @@ func All() []study.Study {
 		hirm.Study(),
 		adawac.Study(),
 		ant.Study(),
+		attributiongraph.Study(),
 		doco.Study(),
 		axbench.Study(),
 		blindspots.Study(),
