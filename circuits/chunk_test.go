@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -158,23 +159,26 @@ func chunkedResults(all bool) []chunkedResult {
 	)
 }
 
-// TestMemory: hand-computed sizes of GPT-2 small, chunks of equal size, and a row that does not fit.
+// TestMemory: hand-computed sizes of GPT-2 small (157 senders, 445 receivers), chunks of equal size, and a row that does not fit.
 func TestMemory(t *testing.T) {
 	s := model.GPT2Small()
 	m := must[*Memory](t)(EstimateMemory(s, 8, 16, Options{}))
-	// 16 positions of (3*157 + 2*445) * 768 values, 157*445 of a mask and 12*12*16 of attention, and 50257 logits, four bytes each, twice
-	if want := int64(2 * 4 * (16*(1361*768+157*445+2304) + 50257)); m.Row != want {
-		t.Errorf("a row of %d bytes, want %d", m.Row, want)
+	row, sweep := int64(4*(16*((19*157+7*445)*768+2*157*445+2*12*12*16)+3*50257)), int64(4*(16*((5*157+2*445)*768+12*12*16)+3*50257))
+	if m.Row != row || m.SweepRow != sweep {
+		t.Errorf("rows of %d and %d bytes, want %d and %d", m.Row, m.SweepRow, row, sweep)
 	}
-	if m.Rows != 8 || m.Chunks != 1 || m.Copies != 8 || m.Bytes != 32*m.Row {
-		t.Errorf("%+v: 64 rows of a sweep at half a row with gradients each", m)
+	if m.Rows != 8 || m.Chunks != 1 || m.Copies != 8 || m.Bytes != 64*sweep {
+		t.Errorf("%+v: a sweep of 64 rows", m)
 	}
-	m = must[*Memory](t)(EstimateMemory(s, 10, 16, Options{Budget: 4*m.Row + 1}))
-	if m.Rows != 4 || m.Chunks != 3 || m.Copies != 2 || m.Bytes != 4*m.Row {
+	// 4 rows with gradients take as much as 14 of a sweep, in which 3 copies of 4 rows fit
+	if m = must[*Memory](t)(EstimateMemory(s, 10, 16, Options{Budget: 4*row + 1})); m.Rows != 4 || m.Chunks != 3 || m.Copies != 3 || m.Bytes != 4*row {
 		t.Errorf("%+v: ten rows, four at a time", m)
 	}
-	_, err := EstimateMemory(s, 8, 16, Options{Budget: m.Row - 1})
-	if err == nil || !strings.Contains(err.Error(), "143") || !strings.Contains(err.Error(), "raise the budget") {
+	if m = must[*Memory](t)(EstimateMemory(s, 9, 16, Options{Budget: 8 * row})); m.Rows != 5 || m.Chunks != 2 {
+		t.Errorf("%+v: nine rows in two chunks of five, not of eight", m)
+	}
+	_, err := EstimateMemory(s, 8, 16, Options{Budget: row - 1})
+	if err == nil || !strings.Contains(err.Error(), strconv.FormatInt(row, 10)+" bytes") || !strings.Contains(err.Error(), "raise the budget") {
 		t.Errorf("a row that does not fit: %v", err)
 	}
 	e := model.NewEngine(graphtest.Interpreted(t), nil)
