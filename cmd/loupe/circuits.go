@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,12 +26,9 @@ func newCircuitsCmd(a *app) *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCircuitsAttributeCmd(a))
+	cmd.AddCommand(newCircuitsAttributeCmd(a), newCircuitsGraphCmd(a), newCircuitsViewCmd(a), newCircuitsConvertCmd(a), newCircuitsCheckCmd(a), newCircuitsCompareCmd(a))
 	return cmd
 }
-
-// circuitFileHelp says what a circuit file may be.
-const circuitFileHelp = `FILE is a circuit of loupe (.arrow), or of EAP-IG (.json, .pt).`
 
 // circuitFlags are the flags of the sub-commands that run a model on a task.
 type circuitFlags struct {
@@ -226,42 +222,4 @@ func meanOf(x []float64) float64 {
 		sum += v
 	}
 	return sum / float64(len(x))
-}
-
-// readCircuit reads a circuit file by its ending.
-func readCircuit(path string) (*table.Circuit, error) {
-	switch filepath.Ext(path) {
-	case ".arrow":
-		return table.Read(path)
-	case ".pt":
-		x, err := circuits.ReadEAPTorch(path)
-		if err != nil {
-			return nil, err
-		}
-		return ofExchange(path, x), nil
-	case ".json":
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		x, err := circuits.ReadEAPJSON(file)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		return ofExchange(path, x), nil
-	}
-	return nil, usagef("%s: a circuit file ends in .arrow, .json or .pt", path)
-}
-
-// ofExchange is an EAP-IG file as a table; scores that it lacks are 0.
-func ofExchange(path string, x *circuits.Exchange) *table.Circuit {
-	c := &table.Circuit{Provenance: table.Provenance{Model: filepath.Base(path), Width: x.Width, Method: "EAP-IG file"}, Graph: x.Graph, Keep: x.Keep}
-	c.Scores = make([]float64, len(x.Scores))
-	for i, v := range x.Scores {
-		if v == v { // NaN is no score
-			c.Scores[i] = v
-		}
-	}
-	return c
 }

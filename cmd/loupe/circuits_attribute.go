@@ -122,16 +122,7 @@ func (r *attributeReport) Print(out io.Writer) error {
 	fmt.Fprintf(w, "loss\t%.4f clean, %.4f corrupted (%s)\n", r.CleanLoss, r.Corrupted, r.Metric)
 	fmt.Fprintf(w, "scores\t%s over %d edges\n", r.Method, r.Edges)
 	fmt.Fprintf(w, "do they add up?\tsum %.4f, true change %.4f%s\n", r.Sum, r.Change, addsUp(r.Sum, r.Change))
-	if r.Certificate != nil {
-		for _, c := range r.Certificate.Checks {
-			switch {
-			case c.Skipped != "":
-				fmt.Fprintf(w, "certificate\t%s: not checked, %s\n", c.Name, c.Skipped)
-			default:
-				fmt.Fprintf(w, "certificate\t%s: off by %.1e of %.0e%s\n", c.Name, c.Error, c.Tolerance, map[bool]string{false: ": FAILED"}[c.OK()])
-			}
-		}
-	}
+	printCertificate(w, r.Certificate)
 	fmt.Fprintf(w, "programs\t%d compiled\n", r.Programs)
 	if r.Out != "" {
 		fmt.Fprintf(w, "table\t%s\n", r.Out)
@@ -141,6 +132,20 @@ func (r *attributeReport) Print(out io.Writer) error {
 		fmt.Fprintf(w, "%s\t%.4f\t%.4f\n", e.Edge, e.Score, e.StdErr)
 	}
 	return w.Flush()
+}
+
+// printCertificate prints a line for each check.
+func printCertificate(w io.Writer, certificate *circuits.Certificate) {
+	if certificate == nil {
+		return
+	}
+	for _, c := range certificate.Checks {
+		if c.Skipped != "" {
+			fmt.Fprintf(w, "certificate\t%s: not checked, %s\n", c.Name, c.Skipped)
+			continue
+		}
+		fmt.Fprintf(w, "certificate\t%s: off by %.1e of %.0e%s\n", c.Name, c.Error, c.Tolerance, map[bool]string{false: ": FAILED"}[c.OK()])
+	}
 }
 
 // addsUp says how far a sum is from what it should be.
