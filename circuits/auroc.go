@@ -1,10 +1,10 @@
 package circuits
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
+
+	"loupe/internal/stats"
 )
 
 // AUROC is the area under the ROC curve of the ranking of edges by |score| [u,v] against a known circuit: the probability that an edge of
@@ -16,39 +16,21 @@ func AUROC(scores []float64, truth *Circuit) (float64, error) {
 	if len(scores) != g.Size() {
 		return 0, fmt.Errorf("circuits: AUROC of %d scores; the graph of the known circuit has %d senders by %d receivers", len(scores), len(g.Senders), len(g.Receivers))
 	}
-	type edge struct {
-		score float64
-		in    bool
-	}
-	var edges []edge
-	in := 0
+	var size []float64
+	var in []bool
 	for _, e := range g.Edges() {
 		at := g.At(e)
 		if math.IsNaN(scores[at]) {
 			return 0, fmt.Errorf("circuits: AUROC: the score of %s is not a number", g.Name(e))
 		}
-		edges = append(edges, edge{math.Abs(scores[at]), truth.Keep[at]})
-		if truth.Keep[at] {
-			in++
-		}
+		size, in = append(size, math.Abs(scores[at])), append(in, truth.Keep[at])
 	}
-	out := len(edges) - in
-	if in == 0 || out == 0 {
-		return 0, fmt.Errorf("circuits: AUROC against a circuit of %d of %d edges; it needs edges inside and outside", in, len(edges))
+	if n := truth.Len(); n == 0 || n == len(in) {
+		return 0, fmt.Errorf("circuits: AUROC against a circuit of %d of %d edges; it needs edges inside and outside", n, len(in))
 	}
-	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.score, b.score) })
-	var ranks float64 // of the circuit's edges, ties sharing their mean
-	for from := 0; from < len(edges); {
-		to := from
-		for to < len(edges) && edges[to].score == edges[from].score {
-			to++
-		}
-		for _, e := range edges[from:to] {
-			if e.in {
-				ranks += float64(from+to+1) / 2
-			}
-		}
-		from = to
+	area, err := stats.AUC(size, in)
+	if err != nil {
+		return 0, fmt.Errorf("circuits: AUROC: %w", err)
 	}
-	return (ranks - float64(in)*float64(in+1)/2) / (float64(in) * float64(out)), nil
+	return area, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"loupe/internal/stats"
 )
 
 // ControlsConfig says what a circuit is held against.
@@ -32,6 +34,7 @@ type Controls struct {
 // Fit is a circuit's faithfulness, F = (Loss - Empty) / (Full - Empty), of mean losses; 0 where full and empty are within 1e-9.
 type Fit struct {
 	Full, Empty, Loss, F float64
+	Interval             stats.Interval // of F, 95 % over rows; N is 0 where a resample has no effect, or there is one row
 }
 
 // MeasureControls prunes a circuit and measures it beside its controls.
@@ -91,15 +94,22 @@ func MeasureControls(ctx context.Context, t *Task, c *Circuit, cfg ControlsConfi
 
 // fits measures circuits of one task.
 func fits(ctx context.Context, t *Task, ref *Reference, circuits ...*Circuit) ([]Fit, error) {
-	m, err := t.evaluateMeans(ctx, ref, append([]*Circuit{NewCircuit(t.Graph)}, circuits...)...)
+	rows, err := t.Evaluate(ctx, ref, append([]*Circuit{NewCircuit(t.Graph)}, circuits...)...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Fit, len(circuits))
 	for i := range out {
-		out[i] = Fit{Full: mean(t.CleanLoss), Empty: m[0], Loss: m[i+1]}
-		if effect := out[i].Full - out[i].Empty; math.Abs(effect) >= 1e-9 {
-			out[i].F = (out[i].Loss - out[i].Empty) / effect
+		f := &out[i]
+		*f = Fit{Full: mean(t.CleanLoss), Empty: mean(rows[0]), Loss: mean(rows[i+1])}
+		effect := f.Full - f.Empty
+		if math.Abs(effect) < 1e-9 {
+			continue
+		}
+		f.F = (f.Loss - f.Empty) / effect
+		of := func(index []int) float64 { return resampledF(t.CleanLoss, rows[0], rows[i+1], index) }
+		if f.Interval, err = rowInterval(ctx, t.Pairs.Rows, of, stats.DefaultBootstrap()); err != nil && !errors.Is(err, stats.ErrNotFinite) && !errors.Is(err, stats.ErrTooFew) {
+			return nil, err
 		}
 	}
 	return out, nil

@@ -48,6 +48,9 @@ func TestControls(t *testing.T) {
 	if len(got.Random) != 20 || got.RandomMean > 0.1 || got.RandomP > 0.1 {
 		t.Errorf("random circuits: mean %g, p %g", got.RandomMean, got.RandomP)
 	}
+	if i := got.Circuit.Interval; i.N != 3 || i.Low > got.Circuit.F || i.High < got.Circuit.F || i.High-i.Low > 1e-3 {
+		t.Errorf("the interval of rows that agree is %+v", i)
+	}
 	for _, r := range got.Reset {
 		if r.Edges == 0 || r.Edges > 3 || r.InModel.F > 0.2 || r.InModel.Full != got.Circuit.Full || r.Own.Full == got.Circuit.Full || r.Jaccard == 1 {
 			t.Errorf("reset network: %+v", r)

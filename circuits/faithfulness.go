@@ -16,6 +16,8 @@ type Faithfulness struct {
 	Edges       int     // of the graph
 	Points      []FaithfulnessPoint
 	CPR, CMD    float64
+	// FullPerRow and EmptyPerRow are the losses behind Full and Empty; see Intervals.
+	FullPerRow, EmptyPerRow []float64 `json:"-"`
 }
 
 // FaithfulnessPoint is one circuit of the curve.
@@ -36,7 +38,7 @@ func MeasureFaithfulness(ctx context.Context, t *Task, ref *Reference, scores []
 		return nil, errors.New("circuits: faithfulness at no share of edges")
 	}
 	n := len(t.Graph.Edges())
-	out := &Faithfulness{Full: mean(t.CleanLoss), Edges: n}
+	out := &Faithfulness{Full: mean(t.CleanLoss), Edges: n, FullPerRow: t.CleanLoss}
 	circuits := []*Circuit{NewCircuit(t.Graph)}
 	for i, share := range shares {
 		if i > 0 && share <= shares[i-1] || share < 0 || share > 1 {
@@ -50,7 +52,7 @@ func MeasureFaithfulness(ctx context.Context, t *Task, ref *Reference, scores []
 	if err != nil {
 		return nil, err
 	}
-	out.Empty = mean(rows[0])
+	out.Empty, out.EmptyPerRow = mean(rows[0]), rows[0]
 	if math.Abs(out.Full-out.Empty) < 1e-9 {
 		return nil, errors.New("circuits: the metric is the same with all edges and with none, so no circuit can explain it; choose other pairs or another metric")
 	}
