@@ -14,6 +14,7 @@ import (
 	"loupe/experiments/papers/cgce"
 	"loupe/experiments/papers/classdiffusion"
 	coerasing "loupe/experiments/papers/co-erasing"
+	conceptcircuits "loupe/experiments/papers/concept-circuits"
 	conceptincongruence "loupe/experiments/papers/concept-incongruence"
 	conceptmetrics "loupe/experiments/papers/concept-metrics"
 	conceptsliders "loupe/experiments/papers/concept-sliders"
@@ -64,6 +65,7 @@ func All() []study.Study {
 		conceptexpress.Study(),
 		coerasing.Study(),
 		cgce.Study(),
+		conceptcircuits.Study(),
 		conceptincongruence.Study(),
 		conceptmetrics.Study(),
 		conceptsliders.Study(),
