@@ -22,6 +22,7 @@ type Session struct {
 	dir     *run.Dir
 	clock   *lab.Clock
 	labs    []*lab.Lab
+	before  int // programs that the engine had compiled before the run
 	parts   []Part
 	numbers map[string]expect.Metric
 	err     error // of the first call that could not take what it was given
@@ -33,11 +34,17 @@ func (s *Session) Backend() compute.Backend { return s.backend }
 // Dir is the run folder.
 func (s *Session) Dir() *run.Dir { return s.dir }
 
-// Open loads a model by name, folder or hub id. It is freed at the end of the run.
-func (s *Session) Open(ctx context.Context, ref string) (*lab.Lab, error) {
+// Compiler is the engine of all models of the run: those of Open, and those that the study makes itself.
+func (s *Session) Compiler() *model.Engine {
 	if s.Engine == nil {
 		s.Engine = model.NewEngine(s.backend, nil)
 	}
+	return s.Engine
+}
+
+// Open loads a model by name, folder or hub id. It is freed at the end of the run.
+func (s *Session) Open(ctx context.Context, ref string) (*lab.Lab, error) {
+	s.Compiler()
 	l, err := lab.Open(ctx, s.backend, ref, s.dir, s.Options)
 	if err != nil {
 		return nil, err
@@ -98,10 +105,10 @@ func (s *Session) fail(err error) {
 }
 
 func (s *Session) compiles() int {
-	if len(s.labs) == 0 {
+	if s.Engine == nil {
 		return 0
 	}
-	return s.labs[0].Compiles() // the models share an engine
+	return s.Engine.Compiles() - s.before
 }
 
 func (s *Session) close() error {

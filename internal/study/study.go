@@ -46,6 +46,9 @@ func (st Study) Carry(ctx context.Context, b compute.Backend, conf any, dir *run
 		return nil, err
 	}
 	s := &Session{Options: opt, backend: b, dir: dir, clock: clock, numbers: map[string]expect.Metric{}}
+	if s.Engine != nil {
+		s.before = s.Engine.Compiles()
+	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := st.Run(ctx, s, conf); err != nil {
 		return nil, fmt.Errorf("%s: %w", st.Kind.Name, err)

@@ -95,7 +95,7 @@ func teach(ctx context.Context, s *study.Session, c *Config, w *world) (*taught,
 	if err != nil {
 		return nil, err
 	}
-	engine := model.NewEngine(s.Backend(), nil)
+	engine := s.Compiler()
 	m, err := train.NewModel(ctx, engine, "taught", spec, uint64(c.Seed))
 	if err != nil {
 		return nil, err
