@@ -62,7 +62,7 @@ func (c *Config) size() train.Size {
 }
 
 func run(ctx context.Context, s *study.Session, c *Config) (err error) {
-	engine := model.NewEngine(s.Backend(), nil)
+	engine := s.Compiler()
 	m, err := adder(ctx, engine, c)
 	if err != nil {
 		return err
