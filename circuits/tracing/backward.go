@@ -109,7 +109,7 @@ func (b *backward) mlp(w *frozenLayer, at func(model.Kind, []float64), n int) []
 		b.linearMLP(w, out, h, n)
 	case w.skip != nil:
 		for p := range b.last + 1 {
-			times(0, b.block(h, p, n, d), b.block(out, p, n, d), *w.skip, false)
+			addProduct(b.block(h, p, n, d), b.block(out, p, n, d), w.skip.backward)
 		}
 	}
 	at(model.MLPIn, h)
@@ -118,21 +118,22 @@ func (b *backward) mlp(w *frozenLayer, at func(model.Kind, []float64), n int) []
 
 // linearMLP is the gradient through an MLP by its gradient: in = out J.
 func (b *backward) linearMLP(w *frozenLayer, out, in []float64, n int) {
-	d, width := b.spec.DModel, w.wIn.Rows
+	d, width := b.spec.DModel, w.wIn.forward.Rows
 	hidden, gate := make([]float64, n*width), make([]float64, n*width)
 	for p := range b.last + 1 {
 		slope := w.mlp.slope[p*width : (p+1)*width]
-		times(0, hidden, b.block(out, p, n, d), w.wOut, false)
-		if w.wGate.Data == nil {
+		clear(hidden)
+		addProduct(hidden, b.block(out, p, n, d), w.wOut.backward)
+		if w.mlp.through == nil {
 			each(hidden, width, func(_ int, row []float64) { mul(row, slope) })
-			times(0, b.block(in, p, n, d), hidden, w.wIn, false)
+			addProduct(b.block(in, p, n, d), hidden, w.wIn.backward)
 			continue
 		}
 		copy(gate, hidden)
 		each(gate, width, func(_ int, row []float64) { mul(row, slope) })
 		each(hidden, width, func(_ int, row []float64) { mul(row, w.mlp.through[p*width:(p+1)*width]) })
-		times(0, b.block(in, p, n, d), hidden, w.wIn, false)
-		times(1, b.block(in, p, n, d), gate, w.wGate, false)
+		addProduct(b.block(in, p, n, d), hidden, w.wIn.backward)
+		addProduct(b.block(in, p, n, d), gate, w.wGate.backward)
 	}
 }
 
@@ -142,7 +143,7 @@ func (b *backward) attention(w *frozenLayer, g []float64, n int) {
 	e, width, kv := s.DHead, s.Heads*s.DHead, s.KVHeads*s.DHead
 	z := make([]float64, (b.last+1)*n*width)
 	for p := range b.last + 1 {
-		times(0, z[p*n*width:(p+1)*n*width], b.block(g, p, n, d), w.wO, false)
+		addProduct(z[p*n*width:(p+1)*n*width], b.block(g, p, n, d), w.wO.backward)
 	}
 	v := make([]float64, n*kv)
 	for j := range b.last + 1 {
@@ -160,7 +161,9 @@ func (b *backward) attention(w *frozenLayer, g []float64, n int) {
 				}
 			}
 		}
-		times(0, b.block(g, j, n, d), v, w.wV, false)
+		at := b.block(g, j, n, d)
+		clear(at)
+		addProduct(at, v, w.wV.backward)
 	}
 }
 
@@ -171,7 +174,7 @@ func (b *backward) products(g []float64, p, n int, from sources) {
 	}
 	d, k := b.spec.DModel, len(from.columns)
 	out := make([]float64, n*k)
-	times(0, out, b.block(g, p, n, d), blas64.General{Rows: k, Cols: d, Stride: d, Data: from.vectors}, true)
+	addProduct(out, b.block(g, p, n, d), blas64.General{Rows: k, Cols: d, Stride: d, Data: from.vectors})
 	for r := range n {
 		for c, column := range from.columns {
 			b.emit(b.targets[r].row, column, out[r*k+c])

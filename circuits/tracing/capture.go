@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/tensors"
-	"gonum.org/v1/gonum/blas/blas64"
 
 	"loupe/probe/model"
 )
@@ -105,7 +104,8 @@ func (t *Tracer) freezeAt(c *captured, n int) *frozen {
 		if !t.dict.transcodes() {
 			f.layers[l].mlp = t.linearise(c, f, l)
 		} else if skip := t.dict.skip(l); skip != nil {
-			f.layers[l].skip = &blas64.General{Rows: s.DModel, Cols: s.DModel, Stride: s.DModel, Data: widen(skip)}
+			path := newLinear(s.DModel, s.DModel, widen(skip))
+			f.layers[l].skip = &path
 		}
 	}
 	return f

@@ -54,7 +54,7 @@ func (f *frozen) forward(embed []float64, bias bool, write written) read {
 			o = make([]float64, t*d)
 			add(o, write(l, out.in[l]))
 			if w.skip != nil {
-				times(1, o, h, *w.skip, true)
+				addProduct(o, h, w.skip.forward)
 			}
 		} else {
 			o = visit(model.MLPOut, w.linearMLP(h, d, bias))
@@ -77,7 +77,7 @@ func (f *frozen) attend(w *frozenLayer, x []float64, bias bool) []float64 {
 	each(h, d, func(p int, row []float64) { w.ln1.forward(row, p, bias) })
 	kv, e := s.KVHeads*s.DHead, s.DHead
 	v := make([]float64, t*kv)
-	times(0, v, h, w.wV, true)
+	addProduct(v, h, w.wV.forward)
 	if bias && w.bV != nil {
 		each(v, kv, func(_ int, row []float64) { add(row, w.bV) })
 	}
@@ -92,7 +92,7 @@ func (f *frozen) attend(w *frozenLayer, x []float64, bias bool) []float64 {
 		}
 	}
 	out := make([]float64, t*d)
-	times(0, out, z, w.wO, true)
+	addProduct(out, z, w.wO.forward)
 	each(out, d, func(p int, row []float64) {
 		if bias && w.bO != nil {
 			add(row, w.bO)
@@ -104,20 +104,20 @@ func (f *frozen) attend(w *frozenLayer, x []float64, bias bool) []float64 {
 
 // linearMLP is J h [t, d], plus what is left of the MLP's output at the prompt where bias is set.
 func (w *frozenLayer) linearMLP(h []float64, d int, bias bool) []float64 {
-	n := len(h) / d * w.wIn.Rows
+	n := len(h) / d * w.wIn.forward.Rows
 	hidden := make([]float64, n)
-	times(0, hidden, h, w.wIn, true)
-	if w.wGate.Data == nil {
+	addProduct(hidden, h, w.wIn.forward)
+	if w.mlp.through == nil {
 		mul(hidden, w.mlp.slope)
 	} else {
 		gate := make([]float64, n)
-		times(0, gate, h, w.wGate, true)
+		addProduct(gate, h, w.wGate.forward)
 		mul(hidden, w.mlp.through)
 		mul(gate, w.mlp.slope)
 		add(hidden, gate)
 	}
 	out := make([]float64, len(h))
-	times(0, out, hidden, w.wOut, true)
+	addProduct(out, hidden, w.wOut.forward)
 	if bias {
 		add(out, w.mlp.rest)
 	}

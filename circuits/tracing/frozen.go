@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
 
+	"loupe/internal/gemm"
 	"loupe/probe/model"
 )
 
@@ -19,9 +19,9 @@ type weights struct {
 
 type layerWeights struct {
 	ln1, ln2, post1, post2 normWeights
-	wV, wO                 blas64.General // [k e, d], [d, h e]
+	wV, wO                 linear // [k e, d], [d, h e]
 	bV, bO                 []float64
-	wIn, wGate, wOut       blas64.General // of MLPs that act by their gradient: [f, d], [f, d], [d, f]
+	wIn, wGate, wOut       linear // of MLPs that act by their gradient: [f, d], [f, d], [d, f]
 }
 
 // normWeights are a norm's weight and bias; a norm that the model does not have has no weight.
@@ -43,8 +43,11 @@ func readWeights(m *model.Model, mlp bool) (*weights, error) {
 		}
 		return widen(values)
 	}
-	matrix := func(name string, rows, cols int) blas64.General {
-		return blas64.General{Rows: rows, Cols: cols, Stride: cols, Data: read(name)}
+	matrix := func(name string, rows, cols int) linear {
+		if data := read(name); failed == nil {
+			return newLinear(rows, cols, data)
+		}
+		return linear{}
 	}
 	normOf := func(name string) normWeights {
 		n := normWeights{w: read(name + ".w")}
@@ -103,7 +106,7 @@ type frozenLayer struct {
 	*layerWeights
 	ln1, ln2, post1, post2 frozenNorm
 	pattern                []float64 // [h, t, t]
-	skip                   *blas64.General
+	skip                   *linear
 	mlp                    *frozenMLP // nil where the MLP is replaced
 }
 
@@ -211,17 +214,24 @@ func norm(x []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// times is c = beta c + a b, with a [n, k] and b [k, m], or b [m, k] where it is transposed.
-func times(beta float64, c, a []float64, b blas64.General, transposed bool) {
-	trans, k, m := blas.NoTrans, b.Rows, b.Cols
-	if transposed {
-		trans, k, m = blas.Trans, b.Cols, b.Rows
+// linear is a map from in to out values, with its matrix [out, in] in both orders, so that either product reads rows.
+type linear struct{ forward, backward blas64.General }
+
+func newLinear(out, in int, data []float64) linear {
+	back := blas64.General{Rows: in, Cols: out, Stride: out, Data: make([]float64, len(data))}
+	for i := range out {
+		for j := range in {
+			back.Data[j*out+i] = data[i*in+j]
+		}
 	}
-	n := len(a) / k
-	if n == 0 {
-		return
+	return linear{blas64.General{Rows: out, Cols: in, Stride: in, Data: data}, back}
+}
+
+// addProduct adds a b' to c, with rows a [n, k] and b [m, k].
+func addProduct(c, a []float64, b blas64.General) {
+	if n := len(a) / b.Cols; n > 0 && b.Rows > 0 {
+		gemm.AddMulTrans(blas64.General{Rows: n, Cols: b.Rows, Stride: b.Rows, Data: c}, blas64.General{Rows: n, Cols: b.Cols, Stride: b.Cols, Data: a}, b)
 	}
-	blas64.Gemm(blas.NoTrans, trans, 1, blas64.General{Rows: n, Cols: k, Stride: k, Data: a}, b, beta, blas64.General{Rows: n, Cols: m, Stride: m, Data: c})
 }
 
 // activation is the slope of an activation function and its value at x.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"gonum.org/v1/gonum/blas/blas64"
-
 	"loupe/probe/model"
 	"loupe/sae"
 )
@@ -24,7 +22,7 @@ func byHand(t *testing.T) *Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity := blas64.General{Rows: 2, Cols: 2, Stride: 2, Data: []float64{1, 0, 0, 1}}
+	identity := newLinear(2, 2, []float64{1, 0, 0, 1})
 	w := &weights{spec: s, layers: []layerWeights{{wV: identity, wO: identity}}}
 	one := normWeights{w: []float64{1, 1}}
 	f := &frozen{weights: w, dict: dict, t: 2, base: make([]float64, 4), final: frozenNorm{normWeights: one, scale: []float64{4, 4}}, layers: []frozenLayer{{

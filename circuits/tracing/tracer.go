@@ -159,7 +159,7 @@ func (r *Run) leave(c *captured, in [][]float32) [][]float64 {
 		left := widen(c.sites[model.Site{Kind: d.Out, Layer: l}])
 		if skip := r.frozen.layers[l].skip; skip != nil {
 			path := make([]float64, len(left))
-			times(0, path, widen(in[l]), *skip, true)
+			addProduct(path, widen(in[l]), skip.forward)
 			axpy(-1, path, left)
 		}
 		if b := d.bias(l); b != nil {
