@@ -366,3 +366,52 @@ func TestPlantedReadsAndWrites(t *testing.T) {
 		}
 	}
 }
+
+func TestComponentErrors(t *testing.T) {
+	task := interpretedTask(t, LogitDiff(), "circuits", "models", "gpt2-a")
+	ctx := t.Context()
+	pre, z := model.Site{Kind: model.ResidPre, Layer: 1}, model.Site{Kind: model.Z}
+	a := must[*Activations](t)(task.Activations(ctx, []model.Site{pre, z}))
+	v := someDirection(task)
+	concept := must[Component](t)(a.Concept("c", pre, v))
+	second := func(_ any, err error) error { return err }
+	size := task.Pairs.Rows * task.Pairs.Seq
+	target := Target{pre, make([]float32, size*len(v))}
+	nothing := func(int, map[model.Site][]float64) error { return nil }
+	splice := func(model.Site, []int, []float32) error { return nil }
+	for what, err := range map[string]error{
+		"a site that is no vector":   second(task.CaptureSites(ctx, task.Pairs.Clean, []model.Site{{Kind: model.Pattern}})),
+		"a layer too far":            second(task.Activations(ctx, []model.Site{{Kind: model.Z, Layer: 5}})),
+		"a site twice":               second(task.GradientsAt(ctx, []model.Site{pre, pre}, nil)),
+		"a value of another size":    second(task.GradientsAt(ctx, []model.Site{pre}, SiteValues{pre: make([]float32, 7)})),
+		"a site that was not run":    second(a.Whole("m", model.Site{Kind: model.MLPOut})),
+		"a head too many":            second(a.Head(z, 9)),
+		"a head of a stream":         second(a.Head(pre, 0)),
+		"a neuron too far":           second(a.Neuron(pre, len(v))),
+		"a concept too short":        second(a.Concept("c", pre, v[1:])),
+		"a concept of nothing":       second(a.Concept("c", pre, make([]float32, len(v)))),
+		"a reading too short":        second(a.Reading("r", pre, v[1:], true)),
+		"no senders":                 second(AttributeComponents(ctx, task, nil, nil, a.Clean, Paths{})),
+		"a held site without value":  second(AttributeComponents(ctx, task, []Component{concept}, nil, a.Clean, Paths{Held: []model.Site{{Kind: model.MLPOut}}})),
+		"senders not captured":       second(a.Senders()),
+		"no targets":                 task.Pull(ctx, nil, []model.Site{z}, a.Clean, Paths{}, nothing),
+		"weights of another size":    task.Pull(ctx, []Target{{pre, v}}, []model.Site{z}, a.Clean, Paths{}, nothing),
+		"held by nothing":            task.Pull(ctx, []Target{target}, []model.Site{z}, nil, Paths{Held: []model.Site{z}}, nothing),
+		"what writes, not captured":  second(WhatWrites(ctx, a, pre, v, []Component{concept})),
+		"what reads, not captured":   second(WhatReads(ctx, a, pre, v, make([]float32, size), []Component{concept})),
+		"moves for other places":     second(WhatReads(ctx, a, pre, v, nil, []Component{concept})),
+		"a splice at no site":        second(task.Splice(ctx, nil, 1, splice)),
+		"a splice of the embeddings": second(task.Splice(ctx, []model.Site{{Kind: model.Embed}}, 1, splice)),
+		"frozen, not captured":       second(AttributeFrozen(ctx, a, 0, 1)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		} else if !strings.Contains(err.Error(), "circuits:") && !strings.Contains(err.Error(), "model:") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	step := must[*Task](t)(NewTask(ctx, task.Engine, task.Model, task.Pairs, AccuracyAtK(1), Options{}))
+	if _, err := step.GradientsAt(ctx, []model.Site{pre}, nil); err == nil {
+		t.Error("the gradient of a step: no error")
+	}
+}

@@ -100,3 +100,33 @@ func TestFrozenFirstOrder(t *testing.T) {
 		t.Errorf("freezing norms costs %g; it should not vanish", f.Errors.Norms)
 	}
 }
+
+// TestComponentsInChunks: rows in chunks give the numbers of one batch.
+func TestComponentsInChunks(t *testing.T) {
+	base := postNormTask(t)
+	pairs := randomPairs(base.Model.Spec, 3, 5, 7)
+	var results [2][]float64
+	for i := range results {
+		opt := Options{SweepRows: 8}
+		if i == 1 {
+			opt.Budget = 2 * must[*Memory](t)(EstimateMemory(base.Model.Spec, 3, 5, opt)).Row
+		}
+		task := must[*Task](t)(NewTask(t.Context(), base.Engine, base.Model, pairs, base.metric.metric, opt))
+		if chunked := task.chunks != nil; chunked != (i == 1) {
+			t.Fatalf("%d chunks", len(task.chunks))
+		}
+		site := model.Site{Kind: model.ResidPre, Layer: 1}
+		a := activations(t, task, site)
+		f := must[*FrozenEdges](t)(AttributeFrozen(t.Context(), a, 6, 1))
+		results[i] = slices.Concat(f.Scores.Values, f.Scores.Loss, f.Scores.Total, f.Direct, f.DirectLoss, f.Nodes)
+		for _, m := range f.Measured {
+			results[i] = append(results[i], m.Effect...)
+		}
+		later := slices.DeleteFunc(must[[]Component](t)(a.Receivers()), func(n Component) bool { return n.Site().Layer < 1 })
+		r := must[*Read](t)(WhatReads(t.Context(), a, site, someDirection(task), slices.Repeat([]float32{.1}, 15), later))
+		results[i] = slices.Concat(results[i], r.Direct, r.Total, r.Effect, r.Past, r.Loss)
+		w := must[*Written](t)(WhatWrites(t.Context(), a, site, someDirection(task), must[[]Component](t)(a.Senders())))
+		results[i] = append(results[i], w.Rest...)
+	}
+	closeScale(t, "in chunks", results[1], results[0], 1e-4)
+}
