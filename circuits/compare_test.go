@@ -27,7 +27,8 @@ func editedModel(t *testing.T, e *model.Engine, m *model.Model, name string, edi
 }
 
 // TestCompareModels: with the two heads of the first block exchanged the induction model does the same by other edges: those of the first head are lost,
-// those of the second gained, each circuit is whole in its own model and worth nothing in the other. With the first head erased nothing is left to explain.
+// those of the second gained, each circuit is whole in its own model and worth nothing in the other. With the first head all but erased next to
+// nothing is left to explain.
 func TestCompareModels(t *testing.T) {
 	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	root := filepath.Join(graphtest.Golden(t), "circuits")
@@ -49,7 +50,7 @@ func TestCompareModels(t *testing.T) {
 	erased := editedModel(t, engine, m, "erased", func(s *model.Spec, w []float32, part string) {
 		for i := range w {
 			if part == "W_O" && i%(s.Heads*s.DHead) < s.DHead {
-				w[i] = 0
+				w[i] *= 1e-4
 			}
 		}
 	})
@@ -84,7 +85,7 @@ func TestCompareModels(t *testing.T) {
 		t.Errorf("with itself: %+v", self)
 	}
 	gone := must[*Comparison](t)(CompareModels(t.Context(), a, newTask(t, engine, erased, pairs, LogitDiff()), cfg))
-	if math.Abs(gone.B.Own.Full-gone.B.Own.Empty) > 1e-3 || math.Abs(gone.A.Other.Loss-gone.A.Other.Empty) > 1e-3 || gone.A.Own.F < 0.99 {
+	if math.Abs(gone.B.Own.Full-gone.B.Own.Empty) > 0.01 || math.Abs(gone.A.Other.Loss-gone.A.Other.Empty) > 0.01 || gone.A.Own.F < 0.99 {
 		t.Errorf("an erased head leaves %+v of the behaviour", gone.B.Own)
 	}
 

@@ -60,6 +60,14 @@ func TestControls(t *testing.T) {
 	if elsewhere.Paraphrased.F > 0.1 || elsewhere.RandomP != 1 || len(elsewhere.Reset) > 0 {
 		t.Errorf("on inputs whose query differs the circuit lacks the edges that matter: %+v", elsewhere.Paraphrased)
 	}
+	same := *tsk.Pairs // tokens that differ in padding alone
+	same.Corrupted, same.Mask = slices.Clone(same.Clean), slices.Repeat([]int32{1}, len(same.Clean))
+	same.Corrupted[0], same.Mask[0] = 3, 0
+	mute := *tsk
+	mute.Pairs = &same
+	if r := must[*ResetControl](t)(resetControl(t.Context(), &mute, nil, c, Patching, find, 1)); !r.NoEffect || r.Edges > 0 {
+		t.Errorf("a reset network that the inputs leave alone: %+v", r)
+	}
 	for want, f := range map[string]func() (*Controls, error){
 		"set Find": func() (*Controls, error) {
 			return MeasureControls(t.Context(), tsk, c, ControlsConfig{Ablation: Zero, Resets: 1})

@@ -2,6 +2,7 @@ package circuits
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -38,6 +39,8 @@ type ResetControl struct {
 	Own     Fit     // the circuit in the reset network: a method may explain a network that does nothing
 	InModel Fit     // the same circuit in the model
 	Jaccard float64 // of its edges with the circuit under test
+	// NoEffect: the inputs give the network's metric one value, so that there is nothing to find and the rest is zero.
+	NoEffect bool
 }
 
 // resetControl finds a circuit in a reset network.
@@ -52,6 +55,9 @@ func resetControl(ctx context.Context, t *Task, ref *Reference, c *Circuit, kind
 		}
 	}()
 	other, err := NewTask(ctx, t.Engine, m, t.Pairs, t.metric.metric, t.opt)
+	if errors.Is(err, ErrNoEffect) {
+		return &ResetControl{NoEffect: true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,9 @@ type Task struct {
 	real    int          // rows that count; the others are repeats
 }
 
+// ErrNoEffect says that the corruption changes nothing that the metric reads.
+var ErrNoEffect = errors.New("nothing can be attributed")
+
 // Options of a Task.
 type Options struct {
 	// SweepRows bounds the rows of one run of a sweep over edges or nodes: as many copies of the batch as fit are run at once.
@@ -93,7 +96,7 @@ func (t *Task) distinguishes() error {
 		same = same && t.CleanLoss[r] == t.CorruptedLoss[r]
 	}
 	if same && !t.metric.metric.Step {
-		return fmt.Errorf("circuits: metric %s is the same on the clean and the corrupted input of all %d rows, so nothing can be attributed; choose tokens or a site that the corruption changes", t.metric.metric.Name, len(t.CleanLoss))
+		return fmt.Errorf("circuits: metric %s is the same on the clean and the corrupted input of all %d rows, so %w; choose tokens or a site that the corruption changes", t.metric.metric.Name, len(t.CleanLoss), ErrNoEffect)
 	}
 	return nil
 }
