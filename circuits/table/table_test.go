@@ -148,3 +148,64 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestNodes: effects by hand, the round trip, and what is refused.
+func TestNodes(t *testing.T) {
+	n := &Nodes{Provenance: Provenance{Format: Format, Method: "noise", Rows: 2}, Site: "hook_resid_pre", Examples: 2, Rows: []Node{NewNode(0, -1, 3, []float64{1, 3}), NewNode(1, -1, 0, []float64{-1, -1})}}
+	if r := n.Rows[0]; r.Effect != 2 || r.StdErr != 1 {
+		t.Errorf("1 and 3 have mean %v and standard error %v", r.Effect, r.StdErr)
+	}
+	path := filepath.Join(t.TempDir(), "nodes.arrow")
+	if err := n.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadNodes(path); err != nil || !reflect.DeepEqual(got, n) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), metaKey) {
+		t.Errorf("nodes read as edges: %v", err)
+	}
+	for want, spoil := range map[string]func(x *arrowio.Table){
+		"has a row already": func(x *arrowio.Table) { x.Columns[0].([]int32)[1], x.Columns[2].([]int32)[1] = 0, 3 },
+		"an effect is":      func(x *arrowio.Table) { x.Columns[5].([]float64)[2] = math.Inf(1) },
+		"layer -4":          func(x *arrowio.Table) { x.Columns[0].([]int32)[0] = -4 },
+		"position":          func(x *arrowio.Table) { x.Fields[2].Name = "place" },
+		nodesKey:            func(x *arrowio.Table) { delete(x.Meta, nodesKey) },
+		"reads 1":           func(x *arrowio.Table) { x.Meta[nodesKey] = "{}" },
+	} {
+		bad, err := arrowio.ReadTable(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(&bad)
+		if _, err := nodesOf(bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
+// FuzzReadNodes: no bytes make the reader panic, and what it accepts can be written again.
+func FuzzReadNodes(f *testing.F) {
+	n := &Nodes{Site: "units", Examples: 1, Rows: []Node{NewNode(0, 1, -1, []float64{1})}}
+	path := filepath.Join(f.TempDir(), "nodes.arrow")
+	if err := n.Write(path); err != nil {
+		f.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add(raw[:len(raw)/2])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x.arrow")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := ReadNodes(path); err == nil {
+			if err := n.Write(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +28,8 @@ func newCircuitsCmd(a *app) *cobra.Command {
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCircuitsAttributeCmd(a), newCircuitsGraphCmd(a), newCircuitsViewCmd(a), newCircuitsConvertCmd(a), newCircuitsCheckCmd(a), newCircuitsCompareCmd(a))
+	cmd.AddCommand(newCircuitsPatchCmd(a), newCircuitsAttributeCmd(a), newCircuitsDiscoverCmd(a), newCircuitsEvaluateCmd(a))
+	cmd.AddCommand(newCircuitsGraphCmd(a), newCircuitsViewCmd(a), newCircuitsConvertCmd(a), newCircuitsCheckCmd(a), newCircuitsCompareCmd(a))
 	return cmd
 }
 
@@ -61,7 +64,7 @@ func (f *circuitFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.prompts.Digits, "digits", f.prompts.Digits, "greater-than: digits of a token of the tokenizer")
 	flags.StringVar(&f.pairs, "pairs", "", "file with your own prompts in place of --task: .jsonl or .csv with clean, corrupted, answers, wrongs")
 	flags.StringVar(&f.start, "start-token", "", "token in front of every prompt where the tokenizer adds none, such as <|endoftext|>")
-	flags.StringVar(&f.metric, "metric", "logit-diff", "logit-diff, prob-diff, kl, js, accuracy")
+	flags.StringVar(&f.metric, "metric", "logit-diff", "logit-diff, prob-diff, kl, js, accuracy, cosine:SITE, or a formula over tokens such as \"logit(answer) - logit(' Rome')\"")
 	flags.IntVar(&f.k, "k", 1, "of the metric accuracy: the answer is among so many tokens")
 	flags.Int64Var(&f.budget, "budget", 0, "memory of one pass in MiB; more prompts than fit run in chunks; 0: no bound")
 	flags.IntVar(&f.sweep, "sweep-rows", 0, "rows of one run of a sweep over edges or nodes; 0: 64")
@@ -69,7 +72,30 @@ func (f *circuitFlags) add(cmd *cobra.Command) {
 }
 
 // measure returns the metric.
-func (f *circuitFlags) measure() (circuits.Metric, error) {
+func (f *circuitFlags) measure(tok *token.Tokenizer) (circuits.Metric, error) {
+	if name, ok := strings.CutPrefix(f.metric, "cosine:"); ok {
+		site, err := model.ParseSite(name)
+		if err != nil {
+			return circuits.Metric{}, usagef("--metric %q: %w", f.metric, err)
+		}
+		return circuits.Cosine(site), nil
+	}
+	if strings.Contains(f.metric, "(") {
+		m, err := circuits.Formula(f.metric, func(text string) (int32, error) {
+			e, err := tok.Encode(text, token.EncodeOptions{})
+			if err == nil && len(e.IDs) != 1 {
+				err = fmt.Errorf("%q is %d tokens, not one", text, len(e.IDs))
+			}
+			if err != nil {
+				return 0, err
+			}
+			return e.IDs[0], nil
+		})
+		if err != nil {
+			return m, usagef("--metric: %w", err)
+		}
+		return m, nil
+	}
 	switch f.metric {
 	case "logit-diff":
 		return circuits.LogitDiff(), nil
@@ -85,7 +111,7 @@ func (f *circuitFlags) measure() (circuits.Metric, error) {
 		}
 		return circuits.AccuracyAtK(f.k), nil
 	}
-	return circuits.Metric{}, usagef("--metric %q: use logit-diff, prob-diff, kl, js or accuracy", f.metric)
+	return circuits.Metric{}, usagef("--metric %q: use logit-diff, prob-diff, kl, js, accuracy, cosine:SITE or a formula such as \"logit(answer) - logit(' Rome')\"", f.metric)
 }
 
 // readPrompts generates the prompts, or reads the user's.
@@ -98,18 +124,20 @@ func (f *circuitFlags) readPrompts() ([]task.Prompt, error) {
 		}
 		return prompts, nil
 	}
+	read := map[string]func(io.Reader) ([]task.Prompt, error){".jsonl": task.ReadJSONL, ".csv": task.ReadCSV}[filepath.Ext(f.pairs)]
+	if read == nil {
+		return nil, usagef("--pairs %s: a file of prompts ends in .jsonl or .csv", f.pairs)
+	}
 	file, err := os.Open(f.pairs)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	switch filepath.Ext(f.pairs) {
-	case ".jsonl":
-		return task.ReadJSONL(file)
-	case ".csv":
-		return task.ReadCSV(file)
+	prompts, err := read(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.pairs, err)
 	}
-	return nil, usagef("--pairs %s: a file of prompts ends in .jsonl or .csv", f.pairs)
+	return prompts, nil
 }
 
 // circuitRun is a model with a task.
@@ -126,10 +154,6 @@ type circuitRun struct {
 
 // open loads the model and binds the task; with --dry-run only the shapes are known, and Task is nil.
 func (f *circuitFlags) open(ctx context.Context, a *app, ref string) (*circuitRun, error) {
-	metric, err := f.measure()
-	if err != nil {
-		return nil, err
-	}
 	prompts, err := f.readPrompts()
 	if err != nil {
 		return nil, err
@@ -139,6 +163,10 @@ func (f *circuitFlags) open(ctx context.Context, a *app, ref string) (*circuitRu
 		return nil, err
 	}
 	tok, err := token.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	metric, err := f.measure(tok)
 	if err != nil {
 		return nil, err
 	}

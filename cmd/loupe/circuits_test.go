@@ -17,10 +17,10 @@ import (
 	"loupe/internal/graphtest"
 )
 
-// writeCircuit writes a circuit of a random graph of 2 layers of 3 heads, and returns it with its path.
+// writeCircuit writes a circuit of a random graph of 2 layers of 4 heads, and returns it with its path.
 func writeCircuit(t *testing.T, seed uint64) (*table.Circuit, string) {
 	t.Helper()
-	g, err := circuits.NewEdgeGraph(2, 3, false)
+	g, err := circuits.NewEdgeGraph(2, 4, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestCircuitsPageIsTop(t *testing.T) {
 	if len(g.Nodes) != len(c.Graph.Senders)+1 || len(g.Links) != len(edges) || g.Top != 20 {
 		t.Fatalf("%d nodes, %d links, %d shown", len(g.Nodes), len(g.Links), g.Top)
 	}
-	for _, n := range []string{"7", "20", "60"} {
+	for _, n := range []string{"15", "20", "60"} {
 		var r graphReport
 		ok(t, &r, "circuits", "graph", path, "--top", n)
 		var top int

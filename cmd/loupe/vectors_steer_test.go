@@ -20,8 +20,13 @@ import (
 // tinyWithWords is a folder with a tiny decoder and a tokenizer of its vocabulary: the words w0, w1, ...
 func tinyWithWords(t *testing.T) string {
 	t.Helper()
+	return withWords(t, tinyFolder(t, "llama-tied"))
+}
+
+// withWords is a copy of a model's folder with a tokenizer of its vocabulary: the words w0, w1, ...
+func withWords(t *testing.T, from string) string {
+	t.Helper()
 	dir := t.TempDir()
-	from := tinyFolder(t, "llama-tied")
 	var config struct {
 		Vocab int `json:"vocab_size"`
 	}
