@@ -10,10 +10,16 @@ import (
 	"loupe/probe/model"
 )
 
+// Hold says what stays as it was on the prompt while features are set in the model.
+type Hold struct {
+	Attention bool // attention patterns
+	FinalNorm bool // the last norm's divisor
+}
+
 // Measured measures, in the model itself, the change of every row's target [sets, r] when features are set: what they write is added to the
-// sites that they write, and everything behind follows, norms and MLPs included. frozenAttention holds the attention patterns at the prompt's; otherwise
-// they follow too. The change is that of a feature's pre-activation, which it has whether or not it fires.
-func (r *Run) Measured(ctx context.Context, sets [][]Intervention, frozenAttention bool) ([][]float64, error) {
+// sites that they write, and everything behind follows, norms and MLPs included, but for what hold says. The change is that of a feature's
+// pre-activation, which it has whether or not it fires.
+func (r *Run) Measured(ctx context.Context, sets [][]Intervention, hold Hold) ([][]float64, error) {
 	slots := 1 // positions of one layer that are written
 	writes := make([]map[[2]int][]float64, len(sets))
 	for i, set := range sets {
@@ -27,7 +33,7 @@ func (r *Run) Measured(ctx context.Context, sets [][]Intervention, frozenAttenti
 			slots = max(slots, count[at[0]])
 		}
 	}
-	p, err := r.interventions(slots, frozenAttention)
+	p, err := r.interventions(slots, hold)
 	if err != nil {
 		return nil, err
 	}
@@ -74,16 +80,17 @@ func (r *Run) added(set []Intervention) (map[[2]int][]float64, error) {
 
 // interventionPass is the compiled model with vectors added at written sites.
 type interventionPass struct {
-	r        *Run
-	program  *model.Program
-	slots    int
-	captures []model.Site
-	pattern  map[string]*tensors.Tensor // nil where attention follows
+	r         *Run
+	program   *model.Program
+	slots     int
+	finalNorm bool // its divisor is held
+	captures  []model.Site
+	pattern   map[string]*tensors.Tensor // nil where attention follows
 }
 
-func (r *Run) interventions(slots int, frozenAttention bool) (*interventionPass, error) {
+func (r *Run) interventions(slots int, hold Hold) (*interventionPass, error) {
 	t, s, n := r.tracer, r.tracer.model.Spec, r.frozen.t
-	p := &interventionPass{r: r, slots: slots}
+	p := &interventionPass{r: r, slots: slots, finalNorm: hold.FinalNorm && s.FinalNorm}
 	plan := model.Plan{Batch: 1, Seq: n, Storage: t.model.Params.Storage()}
 	for l := range s.Layers {
 		for range slots {
@@ -92,10 +99,13 @@ func (r *Run) interventions(slots int, frozenAttention bool) (*interventionPass,
 		p.captures = append(p.captures, model.Site{Kind: t.dict.In, Layer: l})
 	}
 	p.captures = append(p.captures, model.Site{Kind: model.LastHidden})
+	if p.finalNorm {
+		p.captures = append(p.captures, model.Site{Kind: model.LNFinalScale})
+	}
 	for _, site := range p.captures {
 		plan.Captures = append(plan.Captures, model.Capture{Site: site})
 	}
-	if frozenAttention {
+	if hold.Attention {
 		plan.Edits = append(plan.Edits, model.Edit{Site: model.Pattern, Replace: true, SourcePerLayer: true})
 		var source []float32
 		for l := range r.frozen.layers {
@@ -157,8 +167,12 @@ func (p *interventionPass) run(ctx context.Context, add map[[2]int][]float64) (_
 		if err != nil {
 			return nil, fmt.Errorf("tracing: interventions: %s: %w", site, err)
 		}
-		if site.Kind == model.LastHidden {
+		switch site.Kind {
+		case model.LastHidden:
 			pass.final = widen(values)
+			continue
+		case model.LNFinalScale:
+			p.rescale(pass.final, values)
 			continue
 		}
 		pass.in[site.Layer] = widen(values)
@@ -175,6 +189,20 @@ func (p *interventionPass) run(ctx context.Context, add map[[2]int][]float64) (_
 		values[i] = p.r.read(i, pass)
 	}
 	return values, nil
+}
+
+// rescale makes the final norm's output that with the prompt's divisors of that with divisors scale [t].
+func (p *interventionPass) rescale(final []float64, scale []float32) {
+	n := p.r.frozen.final
+	each(final, p.r.tracer.dict.d, func(at int, row []float64) {
+		for i := range row {
+			bias := 0.0
+			if n.b != nil {
+				bias = n.b[i]
+			}
+			row[i] = (row[i]-bias)*float64(scale[at])/n.scale[at] + bias
+		}
+	})
 }
 
 func (p *interventionPass) free() error {

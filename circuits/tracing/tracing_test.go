@@ -259,8 +259,8 @@ func TestPlanted(t *testing.T) {
 	}
 	set := []Intervention{{neuron, 0}}
 	said := must[[]float64](t)(r.Direct(set))
-	for _, frozen := range []bool{true, false} {
-		equal(t, "suppressed in the model", must[[][]float64](t)(r.Measured(t.Context(), [][]Intervention{set}, frozen))[0], said, 1e-3)
+	for _, hold := range []Hold{{}, {Attention: true}, {Attention: true, FinalNorm: true}} {
+		equal(t, "suppressed in the model", must[[][]float64](t)(r.Measured(t.Context(), [][]Intervention{set}, hold))[0], said, 1e-3)
 	}
 }
 
@@ -295,7 +295,8 @@ func TestReplaced(t *testing.T) {
 }
 
 // TestMeasured: vectors are added where they belong. Of two features of the last layer only the one at the last position reaches the logits, each
-// alone and both together; and nothing before the site changes.
+// alone and both together; nothing before the site changes; and with the last norm's divisor held, which is all that lies behind, the logits change in the
+// model as the graph says.
 func TestMeasured(t *testing.T) {
 	e := model.NewEngine(graphtest.Interpreted(t), nil)
 	root := filepath.Join(graphtest.Golden(t), "circuits", "attribution", "relu")
@@ -310,7 +311,7 @@ func TestMeasured(t *testing.T) {
 		if kind == "hook_resid_mid" || d.Out == model.ResidPre || d.Out == model.AttnOut { // the last layer has none, or its attention or MLP lies behind the site
 			continue
 		}
-		got := must[[][]float64](t)(r.Measured(t.Context(), [][]Intervention{{{early, 9}}, {{late, 9}}, {{early, 9}, {late, 9}}}, true))
+		got := must[[][]float64](t)(r.Measured(t.Context(), [][]Intervention{{{early, 9}}, {{late, 9}}, {{early, 9}, {late, 9}}}, Hold{Attention: true}))
 		equal(t, kind+": early", got[0], make([]float64, g.Rows()), 1e-5) // an own site's vector is added and taken off again in float32
 		equal(t, kind+": both", got[2], got[1], 1e-5)
 		features := len(g.Features)
@@ -322,6 +323,8 @@ func TestMeasured(t *testing.T) {
 		if moved < 0.01 {
 			t.Errorf("%s: the logits change by %v at most", kind, moved)
 		}
+		held := must[[][]float64](t)(r.Measured(t.Context(), [][]Intervention{{{late, 9}}}, Hold{FinalNorm: true}))[0]
+		equal(t, kind+": last divisor held", held, must[[]float64](t)(r.Direct([]Intervention{{late, 9}})), 1e-4)
 	}
 }
 

@@ -88,7 +88,7 @@ func run(ctx context.Context, s *study.Session, c *Config) (err error) {
 		{Name: "dictionary"}, {Name: "active features"}, {Name: "replacement"}, {Name: "completeness"}, {Name: "kept features"}, {Name: "gap", Doc: "largest miss of a row's sum"},
 	}}
 	agreement := report.Table{Caption: fmt.Sprintf("Suppressing %d influential features and %d others of like activation, one at a time: correlation of the predicted with the measured change", c.Features, c.Features), Columns: []report.Column{
-		{Name: "dictionary"}, {Name: "logits, replaced model"}, {Name: "logits, attention held"}, {Name: "logits, all free"}, {Name: "logits, all free, a tenth", Doc: "features weakened by a tenth instead of suppressed"}, {Name: "features, all free"}, {Name: "logits, shuffled graph"},
+		{Name: "dictionary"}, {Name: "logits, replaced model"}, {Name: "logits, attention and last divisor held"}, {Name: "logits, attention held"}, {Name: "logits, all free"}, {Name: "logits, all free, a tenth", Doc: "features weakened by a tenth instead of suppressed"}, {Name: "features, all free"}, {Name: "logits, shuffled graph"},
 		{Name: "change by influential", Doc: "mean size of the change of the most probable logit"}, {Name: "by others"},
 	}}
 	replacement := map[string][]float64{}
@@ -145,7 +145,7 @@ func measure(ctx context.Context, s *study.Session, c *Config, engine *model.Eng
 	}
 	scores.Rows = append(scores.Rows, []any{d.name, cell("active"), cell("replacement"), cell("completeness"), cell("kept"), gap})
 	if !d.control {
-		agreement.Rows = append(agreement.Rows, []any{d.name, cell("replaced"), cell("held"), cell("free"), cell("nudged"), cell("features"), cell("shuffled"), cell("influential"), cell("others")})
+		agreement.Rows = append(agreement.Rows, []any{d.name, cell("replaced"), cell("divisor"), cell("held"), cell("free"), cell("nudged"), cell("features"), cell("shuffled"), cell("influential"), cell("others")})
 		cell("advantage")
 	}
 	return columns["replacement"], err

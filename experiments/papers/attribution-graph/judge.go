@@ -49,15 +49,19 @@ func judge(ctx context.Context, tracer *tracing.Tracer, c *Config, d named, prom
 		sets, predicted = append(sets, set), append(predicted, total)
 		nudges = append(nudges, []tracing.Intervention{{Feature: f, Value: 0.9 * g.Features[f].Activation}})
 	}
-	held, err := run.Measured(ctx, sets, true)
+	held, err := run.Measured(ctx, sets, tracing.Hold{Attention: true})
 	if err != nil {
 		return nil, err
 	}
-	free, err := run.Measured(ctx, sets, false)
+	free, err := run.Measured(ctx, sets, tracing.Hold{})
 	if err != nil {
 		return nil, err
 	}
-	nudged, err := run.Measured(ctx, nudges, false)
+	nudged, err := run.Measured(ctx, nudges, tracing.Hold{})
+	if err != nil {
+		return nil, err
+	}
+	divisor, err := run.Measured(ctx, sets, tracing.Hold{Attention: true, FinalNorm: true})
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +76,7 @@ func judge(ctx context.Context, tracer *tracing.Tracer, c *Config, d named, prom
 		a, b  [][]float64
 		which func(set, row int) bool
 	}
-	pairs := []pair{{"held", predicted, held, logits}, {"free", predicted, free, logits}, {"nudged", predicted, nudged, logits}, {"shuffled", shuffled, free, logits}, {"features", predicted, free, downstream}}
+	pairs := []pair{{"held", predicted, held, logits}, {"divisor", predicted, divisor, logits}, {"free", predicted, free, logits}, {"nudged", predicted, nudged, logits}, {"shuffled", shuffled, free, logits}, {"features", predicted, free, downstream}}
 	if d.layerwise {
 		var replaced [][]float64
 		for _, set := range sets {
