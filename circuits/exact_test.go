@@ -65,3 +65,31 @@ func TestExactEdges(t *testing.T) {
 		t.Errorf("only %d families were tried", tried)
 	}
 }
+
+// TestSmallest: sizes grow to all edges without a repetition, and the smallest circuit of the planted model that reaches a share is the
+// first of its curve that does.
+func TestSmallest(t *testing.T) {
+	tsk := plantedTask(t, model.NewEngine(graphtest.Interpreted(t), nil), LogitDiff())
+	shares := GrowingShares(tsk.Graph, 12)
+	last := 0
+	for _, s := range shares {
+		n := int(s * float64(len(tsk.Graph.Edges())))
+		if n <= last {
+			t.Fatalf("sizes do not grow: %v", shares)
+		}
+		last = n
+	}
+	if last != len(tsk.Graph.Edges()) {
+		t.Errorf("the largest size is %d of %d edges", last, len(tsk.Graph.Edges()))
+	}
+	ref := must[*Reference](t)(tsk.Reference(t.Context(), Patching, 0))
+	scores := must[*Scores](t)(Exact(t.Context(), tsk))
+	curve := must[*Faithfulness](t)(MeasureFaithfulness(t.Context(), tsk, ref, scores.Mean(), Greedy, shares))
+	p := must[*FaithfulnessPoint](t)(curve.Smallest(0.9))
+	if p.F < 0.9 || p.Kept > 12 {
+		t.Errorf("%d edges keep %v of the planted effect of 5 edges", p.Kept, p.F)
+	}
+	if _, err := curve.Smallest(9); err == nil || !strings.Contains(err.Error(), "best") {
+		t.Errorf("an impossible share: %v", err)
+	}
+}

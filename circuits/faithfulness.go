@@ -3,6 +3,7 @@ package circuits
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 )
 
@@ -67,4 +68,29 @@ func MeasureFaithfulness(ctx context.Context, t *Task, ref *Reference, scores []
 		}
 	}
 	return out, nil
+}
+
+// GrowingShares are count shares of the graph's edges whose numbers grow by one factor, up to all edges.
+func GrowingShares(g *EdgeGraph, count int) []float64 {
+	all := float64(len(g.Edges()))
+	var out []float64
+	last := 0.0
+	for i := range count {
+		n := max(math.Round(math.Pow(all, float64(i+1)/float64(count))), last+1)
+		last = n
+		out = append(out, min((n+0.5)/all, 1)) // half an edge more, so that the number is not rounded down
+	}
+	return out
+}
+
+// Smallest is the first circuit of the curve whose f reaches share, or an error that says how far the curve comes.
+func (f *Faithfulness) Smallest(share float64) (*FaithfulnessPoint, error) {
+	best := math.Inf(-1)
+	for i := range f.Points {
+		if f.Points[i].F >= share {
+			return &f.Points[i], nil
+		}
+		best = max(best, f.Points[i].F)
+	}
+	return nil, fmt.Errorf("circuits: no circuit of the curve has faithfulness %v; the best has %.3f; measure larger ones", share, best)
 }

@@ -2,8 +2,6 @@ package conceptcircuits
 
 import (
 	"context"
-	"fmt"
-	"math"
 
 	"loupe/circuits"
 	"loupe/internal/lab"
@@ -34,7 +32,7 @@ func (c *Config) find(ctx context.Context, e *model.Engine, m *model.Model, w *w
 	if err != nil {
 		return found{}, err
 	}
-	t, err := circuits.NewTask(ctx, e, m, pairs, circuits.LogitDiff(), circuits.Options{SweepRows: pairs.Rows * sizes})
+	t, err := circuits.NewTask(ctx, e, m, pairs, circuits.LogitDiff(), circuits.Options{SweepRows: pairs.Rows * (sizes + 1)})
 	if err != nil {
 		return found{}, err
 	}
@@ -50,43 +48,32 @@ func (c *Config) find(ctx context.Context, e *model.Engine, m *model.Model, w *w
 	if err != nil {
 		return found{}, err
 	}
-	all := len(t.Graph.Edges())
-	var candidates []*circuits.Circuit
-	for i := range sizes {
-		// sizes that grow geometrically to all edges
-		n := int(math.Round(math.Pow(float64(all), float64(i+1)/sizes)))
-		pruned, _ := circuits.Prune(circuits.Greedy(t.Graph, scores.Mean(), n))
-		candidates = append(candidates, pruned)
-	}
-	losses, err := t.Evaluate(ctx, ref, candidates...)
+	curve, err := circuits.MeasureFaithfulness(ctx, t, ref, scores.Mean(), circuits.Greedy, circuits.GrowingShares(t.Graph, sizes))
 	if err != nil {
 		return found{}, err
 	}
-	f := func(loss []float64) float64 { return (mean(t.CorruptedLoss) - mean(loss)) / out.Change }
-	for i, circuit := range candidates {
-		if f(losses[i]) < c.Faithful {
-			continue
-		}
-		out.Edges, out.F = circuit.Len(), f(losses[i])
-		g, err := circuits.MeasureGraph(circuit)
-		if err != nil {
-			return found{}, err
-		}
-		out.Density, out.Robust = g.Density, g.Robustness
-		for k := range g.Core {
-			out.Core = max(out.Core, float64(g.Core[k]))
-			out.Central = max(out.Central, g.DegreeCentrality[k])
-		}
-		random, err := t.Evaluate(ctx, ref, circuits.RandomCircuits(t.Graph, circuit.Len(), sizes, uint64(c.Seed))...)
-		if err != nil {
-			return found{}, err
-		}
-		for _, loss := range random {
-			out.Random += f(loss) / float64(len(random))
-		}
-		return out, nil
+	smallest, err := curve.Smallest(c.Faithful)
+	if err != nil {
+		return found{}, err
 	}
-	return found{}, fmt.Errorf("concept-circuits: the circuit of all edges has faithfulness %.3f; it must be 1", f(losses[sizes-1]))
+	out.Edges, out.F = smallest.Kept, smallest.F
+	g, err := circuits.MeasureGraph(smallest.Circuit)
+	if err != nil {
+		return found{}, err
+	}
+	out.Density, out.Robust = g.Density, g.Robustness
+	for k := range g.Core {
+		out.Core = max(out.Core, float64(g.Core[k]))
+		out.Central = max(out.Central, g.DegreeCentrality[k])
+	}
+	random, err := t.Evaluate(ctx, ref, circuits.RandomCircuits(t.Graph, smallest.Kept, sizes, uint64(c.Seed))...)
+	if err != nil {
+		return found{}, err
+	}
+	for _, loss := range random {
+		out.Random += (mean(loss) - curve.Empty) / (curve.Full - curve.Empty) / float64(len(random))
+	}
+	return out, nil
 }
 
 // sizes is the number of circuit sizes that are tried, and of random circuits: one run of a sweep.
