@@ -37,6 +37,7 @@ import (
 	"loupe/experiments/papers/realera"
 	"loupe/experiments/papers/rece"
 	"loupe/experiments/papers/sauce"
+	"loupe/experiments/papers/shallow"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
 	"loupe/experiments/papers/spm"
@@ -87,6 +88,7 @@ func All() []study.Study {
 		rece.Study(),
 		sauce.Study(),
 		semanticinputs.Study(),
+		shallow.Study(),
 		sliders.Study(),
 		sparsecbm.Study(),
 		t2izero.Study(),
