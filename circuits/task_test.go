@@ -214,7 +214,7 @@ func TestSelectionByHand(t *testing.T) {
 
 // TestBadInput: each wrong input is an error that names it.
 func TestBadInput(t *testing.T) {
-	engine := testEngine(t)
+	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	root := filepath.Join(graphtest.Golden(t), "circuits")
 	m := loadModel(t, engine, root, "models", "induction")
 	good := func() *Pairs {
@@ -272,7 +272,7 @@ func TestBadInput(t *testing.T) {
 
 // TestPairsOf: examples of unequal lengths are padded on the left and give the losses they have alone.
 func TestPairsOf(t *testing.T) {
-	engine := testEngine(t)
+	engine := model.NewEngine(graphtest.Interpreted(t), nil)
 	m := loadModel(t, engine, filepath.Join(graphtest.Golden(t), "circuits", "models", "induction"))
 	long := task.Example{CleanIDs: []int32{0, 1, 2, 5, 3, 4, 6, 1}, CorruptedIDs: []int32{0, 1, 2, 5, 3, 4, 6, 3}, AnswerIDs: []int32{2}, WrongIDs: []int32{4}}
 	short := task.Example{CleanIDs: []int32{1, 2, 5, 1}, CorruptedIDs: []int32{1, 2, 5, 5}, AnswerIDs: []int32{2}, WrongIDs: []int32{3}}
