@@ -25,6 +25,7 @@ import (
 	"loupe/experiments/papers/doco"
 	"loupe/experiments/papers/duge"
 	"loupe/experiments/papers/entanglement"
+	eraseandrediscover "loupe/experiments/papers/erase-and-rediscover"
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
 	"loupe/experiments/papers/hirm"
 	"loupe/experiments/papers/holistic"
@@ -75,6 +76,7 @@ func All() []study.Study {
 		craft.Study(),
 		duge.Study(),
 		entanglement.Study(),
+		eraseandrediscover.Study(),
 		fewshoterasing.Study(),
 		holistic.Study(),
 		introspection.Study(),
