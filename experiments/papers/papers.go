@@ -41,6 +41,7 @@ import (
 	"loupe/experiments/papers/shallow"
 	"loupe/experiments/papers/sliders"
 	sparsecbm "loupe/experiments/papers/sparse-cbm"
+	sparsefeaturecircuits "loupe/experiments/papers/sparse-feature-circuits"
 	"loupe/experiments/papers/spm"
 	t2izero "loupe/experiments/papers/t2i-zero"
 	"loupe/experiments/papers/tcav"
@@ -94,6 +95,7 @@ func All() []study.Study {
 		sliders.Study(),
 		sparsecbm.Study(),
 		t2izero.Study(),
+		sparsefeaturecircuits.Study(),
 		spm.Study(),
 		tcav.Study(),
 		trce.Study(),

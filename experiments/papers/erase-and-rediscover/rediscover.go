@@ -100,7 +100,7 @@ func run(ctx context.Context, s *study.Session, c *Config) (err error) {
 		return err
 	}
 	s.Done("streams")
-	coders, err := sfc.Train(ctx, l, c.Model, c.Text, c.SAE, []string{model.Site{Kind: model.ResidPre, Layer: c.Layer}.String()}, c.Seed)
+	coders, _, err := sfc.Train(ctx, l, c.Model, c.Text, c.SAE, []string{model.Site{Kind: model.ResidPre, Layer: c.Layer}.String()}, c.Seed)
 	if err != nil {
 		return err
 	}

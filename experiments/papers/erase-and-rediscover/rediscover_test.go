@@ -28,7 +28,8 @@ func TestStudy(t *testing.T) {
 }
 
 // TestCompare: of two models whose scores are the same there is no rerouting beyond the floor, and of two whose prompts all agree on other edges it
-// is 1; a head that one row after the other gains 1 is a backup.
+// is 1; a head that gains in every row is a backup, and one that only stops
+// working against the task is none.
 func TestCompare(t *testing.T) {
 	g, err := circuits.NewEdgeGraph(2, 2, false)
 	if err != nil {
@@ -66,6 +67,9 @@ func TestCompare(t *testing.T) {
 	}
 	if len(heads) != 1 || g.Senders[heads[0].sender] != "a1.h0" || math.Abs(heads[0].growth.Value-2.035) > 1e-9 {
 		t.Errorf("backup heads %+v", heads)
+	}
+	if heads, err = backups(t.Context(), scores("a0.h1", -1), scores("a0.h1", 0.1), 1); err != nil || len(heads) != 0 {
+		t.Errorf("a head that falls silent: %+v, %v", heads, err)
 	}
 	if got := lift("a1.h0<q>", 20) + " " + lift("m3", 20) + " " + lift("input", 20); got != "a21.h0<q> m23 input" {
 		t.Errorf("%s", got)

@@ -102,7 +102,8 @@ type backup struct {
 	z      float64
 }
 
-// backups finds the heads whose effect grows by more than 4 standard errors over prompts, which none of 200 heads does by chance; largest first.
+// backups finds the heads whose effect grows by more than 4 standard errors over prompts (with 16 prompts, p = 0.0006 for a head) to more than it was,
+// whatever its sign: a head that worked against the task and falls silent is no backup. Largest first.
 func backups(ctx context.Context, before, after *found, seed int64) ([]backup, error) {
 	g := before.scores.Graph
 	var out []backup
@@ -110,9 +111,12 @@ func backups(ctx context.Context, before, after *found, seed int64) ([]backup, e
 		if name[0] != 'a' {
 			continue
 		}
-		growth := lab.Minus(leaves(after.scores, u), leaves(before.scores, u))
+		was, is := leaves(before.scores, u), leaves(after.scores, u)
+		growth := lab.Minus(is, was)
 		mean, sd := moments(growth)
-		if sd == 0 || mean <= 0 {
+		old, _ := moments(was)
+		now, _ := moments(is)
+		if sd == 0 || now <= math.Abs(old) {
 			continue
 		}
 		z := mean / sd * math.Sqrt(float64(len(growth)))
