@@ -58,7 +58,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if same.gap.Value != 0 || other.gap.Value != 1 || len(other.gained) != 1 || len(other.lost) != 1 || g.Name(other.gained[0]) != "a1.h0->logits" {
+	if same.gap.Value != 0 || math.Abs(other.gap.Value-1) > 1e-12 || len(other.gained) != 1 || len(other.lost) != 1 || g.Name(other.gained[0]) != "a1.h0->logits" {
 		t.Errorf("gap %v and %v, gained %v, lost %v", same.gap, other.gap, other.gained, other.lost)
 	}
 	heads, err := backups(t.Context(), before, after, 1)
