@@ -29,6 +29,7 @@ import (
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
 	"loupe/experiments/papers/hirm"
 	"loupe/experiments/papers/holistic"
+	"loupe/experiments/papers/induction"
 	"loupe/experiments/papers/introspection"
 	"loupe/experiments/papers/itd"
 	"loupe/experiments/papers/leace"
@@ -80,6 +81,7 @@ func All() []study.Study {
 		eraseandrediscover.Study(),
 		fewshoterasing.Study(),
 		holistic.Study(),
+		induction.Study(),
 		introspection.Study(),
 		itd.Study(),
 		leace.Study(),
