@@ -27,7 +27,7 @@ type Config struct {
 	Rows      int       `json:"rows" doc:"rows of random tokens that are said twice"`
 	Half      int       `json:"half" doc:"tokens that are said twice"`
 	Heads     int       `json:"heads" doc:"heads of largest prefix-matching score that are called induction heads"`
-	Cuts      []int     `json:"cuts" doc:"how many of them are cut at once"`
+	Cuts      []int     `json:"cuts" doc:"how many of them are cut at once, rising"`
 	Draws     int       `json:"draws" doc:"sets of other heads of the same layers that are cut beside them"`
 	Prompts   int       `json:"prompts" doc:"prompts of the circuit: rows of words whose beginning is said again"`
 	Start     string    `json:"start" doc:"token in front of every prompt; empty for none"`
@@ -59,8 +59,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("rows is %d, half %d, prompts %d, steps %d, draws %d, random %d, resamples %d; use 2, 4, 2, 1, 1, 1 and 2 or more", c.Rows, c.Half, c.Prompts, c.Steps, c.Draws, c.Random, c.Resamples)
 	case len(c.Cuts) == 0 || len(c.Shares) == 0 || c.Heads < 2:
 		return fmt.Errorf("cuts is %v, shares %v, heads %d; name one or more, one or more, and 2 or more", c.Cuts, c.Shares, c.Heads)
-	case slices.Min(c.Cuts) < 1 || slices.Max(c.Cuts) > c.Heads:
-		return fmt.Errorf("cuts is %v; use 1 to %d, the heads that are found", c.Cuts, c.Heads)
+	case !slices.IsSorted(c.Cuts) || c.Cuts[0] < 1 || c.Cuts[len(c.Cuts)-1] > c.Heads:
+		return fmt.Errorf("cuts is %v; use rising numbers from 1 to %d, the heads that are found", c.Cuts, c.Heads)
 	case !slices.IsSorted(c.Shares) || c.Shares[0] <= 0 || c.Shares[len(c.Shares)-1] > 1:
 		return fmt.Errorf("shares is %v; use rising ones in 0..1", c.Shares)
 	}
@@ -151,7 +151,8 @@ func cutHeads(ctx context.Context, s *study.Session, c *Config, l *lab.Lab, x *r
 		Columns: []report.Column{{Name: "heads cut"}, {Name: "ablation"}, {Name: "induction heads"}, {Name: "other heads"}, {Name: "difference"}},
 	}
 	rng := rand.New(rand.NewPCG(uint64(c.Seed), 0x637574)) // "cut"
-	for _, n := range c.Cuts {
+	for at, n := range c.Cuts {
+		key := map[int]string{len(c.Cuts) - 1: "most", 0: "first"}[at]
 		var sets [][]int
 		for range c.Draws {
 			sets = append(sets, others(rng, found[:n], found[:c.Heads], l.Model.Spec.Heads))
@@ -180,7 +181,9 @@ func cutHeads(ctx context.Context, s *study.Session, c *Config, l *lab.Lab, x *r
 				if err != nil {
 					return err
 				}
-				s.Interval(fmt.Sprintf("cut.%s.%s_%d", ablation, part.name, n), i)
+				if key != "" {
+					s.Interval(fmt.Sprintf("cut.%s.%s_%s", ablation, part.name, key), i)
+				}
 				row = append(row, lab.Cell(i))
 			}
 			t.Rows = append(t.Rows, row)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
+
 	"loupe/internal/config"
 	"loupe/internal/expect"
 	"loupe/internal/graphtest"
@@ -23,7 +25,12 @@ func Run(t *testing.T, st study.Study, models []string, set ...string) *study.Re
 	for _, m := range models {
 		graphtest.Model(t, m)
 	}
-	b := graphtest.Backend(t)
+	return RunOn(t, graphtest.Backend(t), st, set...)
+}
+
+// RunOn is Run on a backend that the caller has opened, with models that need no look.
+func RunOn(t *testing.T, b compute.Backend, st study.Study, set ...string) *study.Result {
+	t.Helper()
 	c, err := config.Load([]config.Kind{st.Kind}, config.Input{Path: "config.yaml", Set: set})
 	if err != nil {
 		t.Fatal(err)
