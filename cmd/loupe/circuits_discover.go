@@ -317,13 +317,15 @@ func (f *discoverFlags) smallest(ctx context.Context, r *circuitRun, cut *circui
 	if err != nil {
 		return 0, err
 	}
-	at := slices.IndexFunc(curve.Points, func(p circuits.FaithfulnessPoint) bool { return p.F >= f.faithfulness })
-	if at < 0 {
-		return 0, fmt.Errorf("no circuit of the sizes of MIB reaches a faithfulness of %g under %s; ask for less", f.faithfulness, f.ablation)
+	point, err := curve.Smallest(f.faithfulness)
+	if err != nil {
+		return 0, err
 	}
-	low, high := 0, curve.Points[at].Requested
-	if at > 0 {
-		low = curve.Points[at-1].Requested
+	low, high := 0, point.Requested
+	for _, p := range curve.Points {
+		if p.Requested < high {
+			low = p.Requested
+		}
 	}
 	for high-low > 1 {
 		mid := (low + high) / 2

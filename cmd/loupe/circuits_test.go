@@ -13,6 +13,7 @@ import (
 
 	"loupe/circuits"
 	"loupe/circuits/table"
+	"loupe/circuits/tracing"
 	"loupe/circuits/view"
 	"loupe/internal/graphtest"
 )
@@ -164,6 +165,19 @@ func TestCircuitsFilesRefused(t *testing.T) {
 	cfg := `{"cfg": {"n_layers": 1, "n_heads": 1, "parallel_attn_mlp": false, "d_model": 2}, "nodes": {%}, "edges": {`
 	unknown := file("unknown.json", strings.Replace(cfg, "%", "", 1)+`"a7.h0->m0": {"in_graph": true}}}`)
 	node := file("node.json", strings.Replace(cfg, "%", `"a3.h0": {"in_graph": true}`, 1)+`}}`)
+	graphNode := func(id, layer, kind string) tracing.FileNode {
+		return tracing.FileNode{NodeID: id, JSNodeID: id, Layer: layer, FeatureType: kind, Clerp: "x", IsTargetLogit: kind == tracing.TypeLogit}
+	}
+	colliding, err := json.Marshal(tracing.File{
+		Metadata: tracing.Metadata{Slug: "s", Scan: "m", TranscoderList: []string{}, PromptTokens: []string{"a"}, Prompt: "a"},
+		QParams:  tracing.QParams{PinnedIDs: []string{}, Supernodes: [][]string{}},
+		Nodes:    []tracing.FileNode{graphNode("0_1_0", "0", tracing.TypeFeature), graphNode("0_1_0", "1", tracing.TypeError), graphNode("27_2_0", "27", tracing.TypeLogit)},
+		Links:    []tracing.FileLink{{Source: "0_1_0", Target: "27_2_0", Weight: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clash := file("clash.json", string(colliding))
 	empty := file("empty.json", strings.Replace(cfg, "%", "", 1)+`"input->m0": {"in_graph": false, "score": 1}}}`)
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -176,6 +190,7 @@ func TestCircuitsFilesRefused(t *testing.T) {
 	}{
 		{"check " + unknown, []string{"unknown.json", `"a7.h0->m0"`, "among input, a0.h0"}},
 		{"check " + node, []string{"node.json", `"a3.h0"`, "among input"}},
+		{"check " + clash, []string{"clash.json", "0_1_0"}},
 		{"check " + short, []string{"short.arrow"}},
 		{"check " + dir + "/none.arrow", []string{"none.arrow"}},
 		{"check " + dir + "/x.txt", []string{"x.txt", ".arrow, .json or .pt"}},
