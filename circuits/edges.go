@@ -155,6 +155,12 @@ func (t *Task) chunkedGradients(ctx context.Context, ids []int32, mask []float32
 
 // masked runs the clean input under each of masks (each [u,v] for all rows, or [b,u,v]) and returns each row's loss under each.
 func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([][]float64, error) {
+	return t.maskedFrom(ctx, 0, nil, masks, ref)
+}
+
+// maskedFrom is masked for masks that cut nothing before a block, where the passes begin with the clean stream [b,t,d]. A task in chunks
+// begins at block 0.
+func (t *Task) maskedFrom(ctx context.Context, from int, stream []float32, masks [][]float32, ref *Reference) ([][]float64, error) {
 	if t.noEdges != nil {
 		return nil, t.noEdges
 	}
@@ -181,10 +187,10 @@ func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([
 	}
 	out := make([][]float64, 0, len(masks))
 	buffer := make([]float32, copies*rows*size)
-	for from := 0; from < len(masks); from += copies {
-		n := min(copies, len(masks)-from)
+	for first := 0; first < len(masks); first += copies {
+		n := min(copies, len(masks)-first)
 		for c := range n {
-			mask := masks[from+c]
+			mask := masks[first+c]
 			for r := range rows {
 				part := mask
 				if len(mask) == rows*size && rows > 1 {
@@ -199,11 +205,7 @@ func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([
 			"corrupted": ref.tensor(copies),
 			"mask":      tensors.FromFlatDataAndDimensions(buffer, copies*rows, len(t.Graph.Senders), len(t.Graph.Receivers)),
 		}
-		result, err := t.run(ctx, t.forwardPlan(copies), t.Pairs.Clean, copies, edges, nil)
-		if err != nil {
-			return nil, err
-		}
-		loss, err := losses(result)
+		loss, err := t.maskedRun(ctx, from, stream, copies, edges)
 		if err != nil {
 			return nil, err
 		}
@@ -212,4 +214,39 @@ func (t *Task) masked(ctx context.Context, masks [][]float32, ref *Reference) ([
 		}
 	}
 	return out, nil
+}
+
+// maskedRun runs copies of the clean input with edges' tensors from a block on.
+func (t *Task) maskedRun(ctx context.Context, from int, stream []float32, copies int, edges map[string]*tensors.Tensor) ([]float64, error) {
+	plan := t.forwardPlan(copies)
+	if from == 0 {
+		result, err := t.run(ctx, plan, t.Pairs.Clean, copies, edges, nil)
+		if err != nil {
+			return nil, err
+		}
+		return losses(result)
+	}
+	cache, err := t.senders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, senders := t.Model.Spec.DModel, len(t.Graph.Senders)
+	before := 1 + from*(t.Graph.Heads+1)
+	wrote := make([]float32, 0, t.Pairs.Rows*t.Pairs.Seq*before*d)
+	for place := range t.Pairs.Rows * t.Pairs.Seq {
+		wrote = append(wrote, cache.clean.values[place*senders*d:][:before*d]...)
+	}
+	plan.From, plan.Edges.Senders = from, false
+	in := t.inputs(copies, from, stream)
+	in.Gather, in.Edges = tile(t.metric.position, copies), edges
+	edges["before"] = tensors.FromFlatDataAndDimensions(tile(wrote, copies), t.Pairs.Rows*copies, t.Pairs.Seq, before, d)
+	if in.Objective, err = t.metric.inputs(copies); err != nil {
+		return nil, err
+	}
+	result, err := t.launch(ctx, plan, in)
+	if err != nil {
+		return nil, err
+	}
+	loss, err := losses(result)
+	return loss, errors.Join(err, edges["before"].FinalizeAll(), in.Input.FinalizeAll())
 }

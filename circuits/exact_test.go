@@ -13,7 +13,8 @@ import (
 )
 
 // TestExactEdges: in every decoder family, an edge that is corrupted by moving its receiver alone changes the loss as the edge mask does,
-// for edges into queries, keys, values and the MLP of the last block and into the logits.
+// for edges into queries, keys, values and the MLP of the last block and into the logits; and
+// so does an edge mask whose pass begins at that block.
 func TestExactEdges(t *testing.T) {
 	dir := filepath.Join(graphtest.Golden(t), "models", "tiny")
 	families := must[[]os.DirEntry](t)(os.ReadDir(dir))
@@ -53,6 +54,16 @@ func TestExactEdges(t *testing.T) {
 					t.Errorf("%s: %s in row %d changes the loss by %v, the mask by %v", f.Name(), g.Name(e), row, got[i][row], w)
 				}
 			}
+		}
+		// the masked pass that begins at the last block is the whole one
+		var masks [][]float32
+		for _, c := range cuts {
+			masks = append(masks, c.mask())
+		}
+		streams := must[map[model.Kind][][]float32](t)(task.blocks(t.Context(), p.Clean, model.ResidPre))
+		part := must[[][]float64](t)(task.maskedFrom(t.Context(), last, streams[model.ResidPre][last], masks, must[*Reference](t)(task.Reference(t.Context(), Patching, 0))))
+		for i := range want {
+			close(t, f.Name()+" from the last block on, "+g.Name(edges[i]), part[i], want[i], 1e-5)
 		}
 		if _, err := ExactEdges(t.Context(), task, []Edge{{len(g.Senders) - 1, 0}}); err == nil || !strings.Contains(err.Error(), "does not feed") {
 			t.Errorf("an edge that is none: %v", err)

@@ -18,6 +18,9 @@ import (
 // input. Mask 0 is the plain pass and mask 1 the corrupted one. Grouped key/value heads are ungrouped: every query
 // head has its own key and value input. Position embeddings, and attention output biases, belong to no sender.
 //
+// A plan that begins at a later block (Plan.From) takes, beside that block's residual stream, the tensor "before" [b,t,k,d]: what the k senders of the blocks before it
+// wrote in the same pass.
+//
 // Senders are, in order, the embedding, then per layer its heads and its MLP; receivers, per layer, the queries of all
 // heads, the keys of all, the values of all, the MLP, and last the final norm. See DESIGN 4; the form is that of Syed et
 // al., arXiv:2310.10348.
@@ -56,11 +59,14 @@ func (s *Spec) HasEdges() error {
 func (e *Edges) gradients() bool { return e.GradMask || e.GradReceivers || e.GradCorrupted || e.Scores }
 
 // tensors lists the run-time tensors.
-func (e *Edges) tensors(s *Spec, batch, seq int) []Input {
+func (e *Edges) tensors(s *Spec, from, batch, seq int) []Input {
 	u := s.EdgeSenders()
 	in := []Input{
 		{"mask", floatType, e.MaskDims(s, batch, seq)},
 		{"corrupted", floatType, []int{batch, seq, u, s.DModel}},
+	}
+	if from > 0 {
+		in = append(in, Input{"before", floatType, []int{batch, seq, 1 + from*(s.Heads+1), s.DModel}})
 	}
 	if e.Scores {
 		in = append(in, Input{"direction", floatType, []int{batch, seq, u, s.DModel}})
@@ -85,8 +91,14 @@ func (e *Edges) validate(s *Spec, p *Plan) error {
 	if err := s.HasEdges(); err != nil {
 		return err
 	}
-	if from, to := p.layers(s); from != 0 || to != s.Layers {
-		return errors.New("model: plan: an edge mask needs all layers")
+	from, to := p.layers(s)
+	switch {
+	case to != s.Layers:
+		return errors.New("model: plan: an edge mask needs all layers up to the last")
+	case from > 0 && e.gradients():
+		return errors.New("model: plan: gradients at edges need all layers")
+	case from > 0 && p.Embeds:
+		return errors.New("model: plan: an edge mask from a later block takes that block's residual stream, not embeddings")
 	}
 	if e.gradients() && p.Objective == nil {
 		return errors.New("model: plan: gradients at edges need an objective")

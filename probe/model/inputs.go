@@ -111,6 +111,9 @@ func (in *Inputs) prepare(s *Spec, p *Plan) (map[string]*tensors.Tensor, error) 
 	for name, value := range in.Edges {
 		out["edges."+name] = value
 	}
+	if p.Edges != nil && p.From > 0 && in.Edges["mask"] != nil && in.Edges["before"] == nil {
+		return nil, errors.New("model: an edge mask from a later block needs what the senders before it wrote, \"before\"")
+	}
 	if in.Edges["mask"] != nil && in.Edges["corrupted"] == nil {
 		return nil, errors.New("model: an edge mask without \"corrupted\", the values that cut senders take")
 	}

@@ -140,7 +140,7 @@ func planInputs(s *Spec, p *Plan) []Input {
 		}
 	}
 	if p.Edges != nil {
-		for _, tensor := range p.Edges.tensors(s, b, t) {
+		for _, tensor := range p.Edges.tensors(s, from, b, t) {
 			add("edges."+tensor.Name, tensor.DType, tensor.Dims...)
 		}
 	}

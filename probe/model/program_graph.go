@@ -53,6 +53,10 @@ func (f *forward) bind(in map[string]*Node) {
 	}
 	if f.plan.Edges != nil {
 		f.edges = &edgePass{mask: in["edges.mask"], corrupted: in["edges.corrupted"]}
+		if from, _ := f.plan.layers(f.spec); from > 0 {
+			f.edges.column = from * (3*f.spec.Heads + 1)
+			f.send(in["edges.before"])
+		}
 	}
 	if f.plan.Receiver {
 		f.one = &oneReceiver{change: in["edges.change"], pick: in["edges.pick"]}
