@@ -27,6 +27,7 @@ import (
 	"loupe/experiments/papers/entanglement"
 	eraseandrediscover "loupe/experiments/papers/erase-and-rediscover"
 	fewshoterasing "loupe/experiments/papers/few-shot-erasing"
+	greaterthan "loupe/experiments/papers/greater-than"
 	"loupe/experiments/papers/hirm"
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/induction"
@@ -57,6 +58,7 @@ func All() []study.Study {
 	return []study.Study{
 		advunlearn.Study(),
 		allbutone.Study(),
+		greaterthan.Study(),
 		hirm.Study(),
 		adawac.Study(),
 		ant.Study(),
