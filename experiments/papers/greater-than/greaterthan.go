@@ -63,7 +63,9 @@ var methods = []struct {
 	{"clean_corrupted", "clean-corrupted", func(ctx context.Context, t *circuits.Task, _ int) (*circuits.Scores, error) {
 		return circuits.CleanCorrupted(ctx, t)
 	}},
-	{"eap", "EAP", func(ctx context.Context, t *circuits.Task, _ int) (*circuits.Scores, error) { return circuits.EAP(ctx, t) }},
+	{"eap", "EAP", func(ctx context.Context, t *circuits.Task, _ int) (*circuits.Scores, error) {
+		return circuits.EAP(ctx, t)
+	}},
 }
 
 func run(ctx context.Context, s *study.Session, c *Config) error {
