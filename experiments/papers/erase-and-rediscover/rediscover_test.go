@@ -12,7 +12,7 @@ import (
 // nothing else than the noise of resampling separates a random erasure's circuit from the one before.
 func TestStudy(t *testing.T) {
 	r := studytest.Run(t, Study(), []string{"smollm2"}, "layer=28", "prompts=40", "rows=6", "steps=2", "edges=60", "resamples=20", "latents=4",
-		"text.tokens=1500", "text.eval=100", "sae.tokens=2000", "sae.d_sae=192", "sae.batch=200", "sae.init_rows=512")
+		"text.tokens=800", "text.max_length=16", "text.eval=50", "sae.tokens=1000", "sae.d_sae=192", "sae.batch=200", "sae.init_rows=512")
 	number := func(name string) float64 { return studytest.Number(t, r, name).Value }
 	if gap := number("cut_gap"); gap > 0.01 {
 		t.Errorf("the cut model's losses are %v from the model's", gap)

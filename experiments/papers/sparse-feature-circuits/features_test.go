@@ -11,7 +11,7 @@ import (
 // drawn at random, and shares are shares.
 func TestStudy(t *testing.T) {
 	r := studytest.Run(t, Study(), []string{"smollm2"}, "layers=[27, 29]", "rows=4", "steps=2", "exact=8", "drawn=6", "explain=2",
-		"text.tokens=1500", "text.eval=100", "sae.tokens=2000", "sae.d_sae=192", "sae.k=8", "sae.batch=200", "sae.init_rows=512")
+		"text.tokens=800", "text.max_length=16", "text.eval=50", "sae.tokens=1000", "sae.d_sae=192", "sae.k=8", "sae.batch=200", "sae.init_rows=512")
 	number := func(name string) float64 { return studytest.Number(t, r, name).Value }
 	if v := number("atp.pearson"); v < 0.5 {
 		t.Errorf("attributions and patches correlate by %v", v)
