@@ -104,7 +104,7 @@ func Certify(ctx context.Context, t *Task, s *Scores) (*Certificate, error) {
 		out.Checks = append(out.Checks, Check{Name: "padded equals unpadded", Skipped: fmt.Sprintf("the inputs fill the model's %d positions", limit)})
 		return out, nil
 	}
-	padded, err := NewTask(ctx, t.Engine, t.Model, t.Pairs.padded(), t.metric.metric, Options{SweepRows: t.memory.Rows, Budget: t.opt.Budget})
+	padded, err := NewTask(ctx, t.Engine, t.Model, t.Pairs.padded(), t.metric.metric, Options{SweepRows: t.memory.Rows, Budget: t.opt.Budget, Ran: t.opt.Ran})
 	if err != nil {
 		return nil, err
 	}

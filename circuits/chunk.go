@@ -27,7 +27,7 @@ func (t *Task) split() {
 func (t *Task) part(index []int, real int) *Task {
 	return &Task{
 		Engine: t.Engine, Model: t.Model, Pairs: t.Pairs.pick(index), Graph: t.Graph, memory: t.memory, metric: t.metric.pick(index),
-		copies: t.copies, noEdges: t.noEdges, index: index, real: real,
+		copies: t.copies, opt: t.opt, noEdges: t.noEdges, index: index, real: real,
 	}
 }
 

@@ -134,7 +134,7 @@ func (t *Task) oneEdge(ctx context.Context, stream map[model.Kind][][]float32, c
 		where = tensors.FromFlatDataAndDimensions(pick, rows, receivers)
 		in.Edges = map[string]*tensors.Tensor{"change": given, "pick": where}
 	}
-	result, err := program.Run(ctx, t.Model.Params, in)
+	result, err := t.pass(ctx, program, in)
 	if err != nil {
 		return nil, err
 	}

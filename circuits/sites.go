@@ -239,5 +239,5 @@ func (t *Task) launch(ctx context.Context, plan model.Plan, in model.Inputs) (*m
 	if err != nil {
 		return nil, err
 	}
-	return program.Run(ctx, t.Model.Params, in)
+	return t.pass(ctx, program, in)
 }

@@ -42,6 +42,8 @@ type Options struct {
 	// Budget bounds the bytes of one run, as EstimateMemory counts them: more rows than fit run in chunks of one shape, and every method
 	// returns what one batch would. 0 is no bound.
 	Budget int64
+	// Ran, if set, is called after every pass with the rows that went through the model, copies in a sweep counted: to show progress.
+	Ran func(rows int)
 }
 
 // NewTask runs the model on both inputs. It is an error when the metric is not finite or, unless it is a step function, equal on both inputs in
@@ -153,7 +155,16 @@ func (t *Task) run(ctx context.Context, plan model.Plan, ids []int32, copies int
 	if t.Pairs.Mask != nil {
 		in.Mask = tile(t.Pairs.Mask, copies)
 	}
-	return program.Run(ctx, t.Model.Params, in)
+	return t.pass(ctx, program, in)
+}
+
+// pass runs a program and tells Options.Ran.
+func (t *Task) pass(ctx context.Context, program *model.Program, in model.Inputs) (*model.Outputs, error) {
+	out, err := program.Run(ctx, t.Model.Params, in)
+	if err == nil && t.opt.Ran != nil {
+		t.opt.Ran(len(in.IDs) / t.Pairs.Seq)
+	}
+	return out, err
 }
 
 // losses takes the rows' losses out of a run and frees it.

@@ -289,3 +289,20 @@ func TestPairsOf(t *testing.T) {
 		t.Error("no examples, no pairs")
 	}
 }
+
+// TestRan: every pass tells how many rows it took: both inputs, the senders of both, and one gradient; then a sweep of two copies.
+func TestRan(t *testing.T) {
+	e := model.NewEngine(graphtest.Interpreted(t), nil)
+	base := plantedTask(t, e, LogitDiff())
+	ran, rows := 0, base.Pairs.Rows
+	tsk := must[*Task](t)(NewTask(t.Context(), e, base.Model, base.Pairs, LogitDiff(), Options{SweepRows: 2 * rows, Ran: func(n int) { ran += n }}))
+	must[*Scores](t)(EAP(t.Context(), tsk))
+	if ran != 5*rows {
+		t.Errorf("%d rows ran, want 5 times %d", ran, rows)
+	}
+	whole := Whole(tsk.Graph)
+	ref := must[*Reference](t)(tsk.Reference(t.Context(), Patching, 0))
+	if must[[][]float64](t)(tsk.Evaluate(t.Context(), ref, whole, whole)); ran != 7*rows {
+		t.Errorf("%d rows ran, want 7 times %d", ran, rows)
+	}
+}

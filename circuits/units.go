@@ -94,7 +94,7 @@ func (t *Task) patchUnits(ctx context.Context, direction Direction) (*UnitEffect
 				{"source": z, "where": tensors.FromFlatDataAndDimensions(heads, 1, rows, p.Seq, s.Heads)},
 				{"source": mlp, "where": tensors.FromFlatDataAndDimensions(wide, 1, rows, p.Seq)},
 			}
-			result, err := program.Run(ctx, t.Model.Params, in)
+			result, err := t.pass(ctx, program, in)
 			if err != nil {
 				return nil, err
 			}
@@ -134,7 +134,7 @@ func (t *Task) blocks(ctx context.Context, ids []int32, kinds ...model.Kind) (ma
 	if err != nil {
 		return nil, err
 	}
-	result, err := program.Run(ctx, t.Model.Params, model.Inputs{IDs: ids, Mask: t.Pairs.Mask})
+	result, err := t.pass(ctx, program, model.Inputs{IDs: ids, Mask: t.Pairs.Mask})
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"loupe/circuits"
 	"loupe/circuits/table"
 	"loupe/circuits/task"
+	"loupe/internal/progress"
 	"loupe/probe/model"
 	"loupe/probe/token"
 )
@@ -150,6 +151,7 @@ type circuitRun struct {
 	seq      int
 	rejected []task.Rejected
 	memory   *circuits.Memory
+	shown    progress.Progress // rows that went through the model
 }
 
 // open loads the model and binds the task; with --dry-run only the shapes are known, and Task is nil.
@@ -209,7 +211,10 @@ func (f *circuitFlags) open(ctx context.Context, a *app, ref string) (*circuitRu
 	if err != nil {
 		return nil, err
 	}
+	r.shown = progress.New(progress.Options{Label: "circuits", Unit: "rows", Out: a.err, Log: a.log})
+	opt.Ran = func(rows int) { r.shown.Add(int64(rows)) }
 	if r.Task, err = circuits.NewTask(ctx, engine, m, pairs, metric, opt); err != nil {
+		r.shown.Done()
 		return nil, errors.Join(err, m.Params.Free())
 	}
 	return r, nil
@@ -220,6 +225,7 @@ func (r *circuitRun) close() error {
 	if r.Task == nil {
 		return nil
 	}
+	r.shown.Done()
 	return r.Model.Params.Free()
 }
 
