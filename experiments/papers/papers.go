@@ -32,6 +32,7 @@ import (
 	"loupe/experiments/papers/holistic"
 	"loupe/experiments/papers/induction"
 	"loupe/experiments/papers/introspection"
+	"loupe/experiments/papers/ioi"
 	"loupe/experiments/papers/itd"
 	"loupe/experiments/papers/leace"
 	loracompose "loupe/experiments/papers/lora-compose"
@@ -85,6 +86,7 @@ func All() []study.Study {
 		holistic.Study(),
 		induction.Study(),
 		introspection.Study(),
+		ioi.Study(),
 		itd.Study(),
 		leace.Study(),
 		merasurebench.Study(),
