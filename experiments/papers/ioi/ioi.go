@@ -42,7 +42,7 @@ func Study() study.Study {
 		Kind: config.Kind{Name: "ioi", Doc: "indirect object identification: methods, faithfulness, name movers by exact direct effect (arXiv:2211.00593)", New: func() any {
 			return &Config{
 				Base: study.Base{Name: "ioi", Seed: 1}, Model: "smollm2", Prompts: 8, Methods: []string{"eap", "eap-ig", "mask-ig"}, Steps: 4,
-				Sizes: []int{1000, 6000, 25000}, Random: 2, Movers: 5, Budget: 3000,
+				Sizes: []int{1000, 6000, 25000}, Random: 2, Movers: 5, Budget: 1600,
 			}
 		}},
 		Title: "Indirect object identification: circuits by several methods, and the heads that name",
